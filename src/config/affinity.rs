@@ -1,0 +1,307 @@
+//! `pool.NAME.affinity`
+
+use std::{fmt, time::Duration};
+
+use cookie::SameSite;
+use http::HeaderName;
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    diagnostics::{Problem, quoted},
+    field::Field,
+    host::checked_name,
+    reading::Reported,
+    secret::Secret,
+    section::Section,
+    values::{boolean, duration, integer, non_empty, one_of, seconds, text},
+};
+
+/// How a returning client gets the same backend.
+#[derive(Debug, Clone)]
+pub enum Affinity {
+    /// It does not: every request is balanced.
+    None,
+    /// A signed cookie names the backend.
+    Cookie(CookieAffinity),
+    /// The client's IP address.
+    Ip(IpAffinity),
+    /// The value of a request header: same value, same backend.
+    Header(HeaderName),
+    /// The value of a query parameter: same value, same backend.
+    Query(String),
+}
+
+/// `affinity = { by = "cookie", … }`.
+#[derive(Debug, Clone)]
+pub struct CookieAffinity {
+    /// The cookie's name. Default: `longwire`.
+    pub name: String,
+    /// What cookies are signed with: from `secret`, `secret_file` or `secret_env`; random when none
+    /// is given, and then no cookie outlives the process.
+    pub secret: Secret,
+    /// How long a cookie is valid; one that has lived half of it is renewed. Default: 1 day.
+    /// At least 1 s.
+    pub max_age: Duration,
+    /// The `Domain` attribute; `None` is the host alone.
+    pub domain: Option<String>,
+    /// The `Path` attribute. Default: `/`.
+    pub path: String,
+    /// The `SameSite` attribute. Default: `Lax`.
+    pub same_site: SameSite,
+    /// The `Secure` attribute; `None` sets it where the client came over TLS.
+    pub secure: Option<bool>,
+    /// The `HttpOnly` attribute. Default: true.
+    pub http_only: bool,
+}
+
+/// `affinity = { by = "ip", … }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpAffinity {
+    /// How many leading bits of an IPv6 address make one client, 1 to 128. Default: 64.
+    pub ipv6_prefix: u8,
+    /// How long a client without a tunnel is remembered. Default: 1 hour.
+    pub expiry: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    None,
+    Cookie,
+    Ip,
+    Header,
+    Query,
+}
+
+const BY: [(&str, By); 5] = [
+    ("cookie", By::Cookie),
+    ("ip", By::Ip),
+    ("header", By::Header),
+    ("query", By::Query),
+    ("none", By::None),
+];
+
+/// Each key beside `by`, and what it goes with.
+const KEYS: [(&str, &[By]); 12] = [
+    ("name", &[By::Cookie, By::Header, By::Query]),
+    ("secret", &[By::Cookie]),
+    ("secret_file", &[By::Cookie]),
+    ("secret_env", &[By::Cookie]),
+    ("max_age", &[By::Cookie]),
+    ("domain", &[By::Cookie]),
+    ("path", &[By::Cookie]),
+    ("same_site", &[By::Cookie]),
+    ("secure", &[By::Cookie]),
+    ("http_only", &[By::Cookie]),
+    ("ipv6_prefix", &[By::Ip]),
+    ("expiry", &[By::Ip]),
+];
+
+impl Affinity {
+    pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
+        match field.value {
+            DeValue::String(_) => Self::read_short(field),
+            DeValue::Table(_) => field.table(Self::read_table),
+            _ => Err(field.mistyped("a table such as { by = \"cookie\" }, or \"cookie\" alone")),
+        }
+    }
+
+    fn read_short(field: &Field<'_>) -> Result<Self, Reported> {
+        let by = one_of(field, &BY)?;
+        // What a name alone says is what a table says that has nothing else.
+        let defaults = |read| field.as_empty_table(|section| Self::read_by(section, read));
+        match by {
+            By::None | By::Cookie | By::Ip => defaults(by),
+            By::Header | By::Query => {
+                let written = name_of(by);
+                Err(field.fault(
+                    format!("affinity by {written} needs the {written}'s name"),
+                    format!("expected affinity = {{ by = \"{written}\", name = \"room\" }}"),
+                ))
+            }
+        }
+    }
+
+    fn read_table(section: &Section<'_>) -> Result<Self, Reported> {
+        let by = section.required(
+            "by",
+            "expected what a returning client is known by: by = \"cookie\"",
+            |field| field.placed(|field| one_of(field, &BY)),
+        );
+        match by {
+            Ok(by) => {
+                let refused = refuse_others(section, &by);
+                let affinity = Self::read_by(section, by.into_inner());
+                refused.and(affinity)
+            }
+            Err(reported) => {
+                for (key, _) in KEYS {
+                    section.skip(key);
+                }
+                Err(reported)
+            }
+        }
+    }
+
+    fn read_by(section: &Section<'_>, by: By) -> Result<Self, Reported> {
+        match by {
+            By::None => Ok(Self::None),
+            By::Cookie => CookieAffinity::read(section).map(Self::Cookie),
+            By::Ip => IpAffinity::read(section).map(Self::Ip),
+            By::Header => section
+                .required(
+                    "name",
+                    "expected a header's name: name = \"x-room\"",
+                    header,
+                )
+                .map(Self::Header),
+            By::Query => section
+                .required(
+                    "name",
+                    "expected a parameter's name: name = \"room\"",
+                    parameter,
+                )
+                .map(Self::Query),
+        }
+    }
+}
+
+fn name_of(by: By) -> &'static str {
+    BY.iter()
+        .find(|(_, candidate)| *candidate == by)
+        .map_or("", |(name, _)| name)
+}
+
+/// Refuses the keys that go with something else than `by`.
+fn refuse_others(section: &Section<'_>, by: &Spanned<By>) -> Result<(), Reported> {
+    let others = KEYS
+        .iter()
+        .filter(|(_, goes_with)| !goes_with.contains(by.get_ref()));
+    let mut outcome = Ok(());
+    for (key, goes_with) in others {
+        let Some(field) = section.field(key) else {
+            continue;
+        };
+        let names: Vec<_> = goes_with.iter().map(|by| name_of(*by)).collect();
+        let message = format!("`{key}` has no meaning here");
+        let problem = Problem::at(field.key_place.clone(), message)
+            .expecting(format!("goes only with `by` as {}", quoted(&names)))
+            .beside(by.span(), "not with this");
+        outcome = Err(field.report(problem));
+    }
+    outcome
+}
+
+fn header(field: &Field<'_>) -> Result<HeaderName, Reported> {
+    let expected = "a header's name, such as \"x-room\"";
+    let written = text(field, expected)?;
+    HeaderName::try_from(written).map_err(|_| {
+        let message = format!("`{}` is no name of a header", written.escape_debug());
+        field.fault(message, format!("expected {expected}"))
+    })
+}
+
+fn parameter(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "a query parameter's name, such as \"room\"";
+    let written = non_empty(field, expected)?;
+    let ends_it = |c: char| matches!(c, '&' | '=' | '#') || c.is_whitespace() || c.is_control();
+    if written.contains(ends_it) {
+        let message = format!("`{}` is no name of a parameter", written.escape_debug());
+        return Err(field.fault(message, format!("expected {expected}")));
+    }
+    Ok(written.to_owned())
+}
+
+const SAME_SITES: [(&str, SameSite); 3] = [
+    ("lax", SameSite::Lax),
+    ("strict", SameSite::Strict),
+    ("none", SameSite::None),
+];
+
+impl CookieAffinity {
+    fn read(section: &Section<'_>) -> Result<Self, Reported> {
+        let same_site = section.setting(
+            "same_site",
+            |field| one_of(field, &SAME_SITES),
+            SameSite::Lax,
+        );
+        let secure = section.setting("secure", |field| boolean(field).map(Some), None);
+        if *same_site == SameSite::None && *secure == Some(false) {
+            let place = secure.place.clone().or(section.place()).unwrap_or_default();
+            let problem = Problem::at(place, "a cookie for every site must be secure")
+                .expecting("expected `true`, or nothing")
+                .helping("browsers drop a cookie that has `SameSite=None` without `Secure`");
+            let site = same_site.place.clone().unwrap_or_default();
+            section
+                .reading
+                .report(problem.beside(site, "sent from every site"));
+        }
+        Ok(Self {
+            name: section.or("name", cookie_name, "longwire".to_owned()),
+            secret: Secret::read(section),
+            max_age: section.or("max_age", seconds, Duration::from_secs(24 * 60 * 60)),
+            domain: section.or("domain", |field| domain(field).map(Some), None),
+            path: section.or("path", cookie_path, "/".to_owned()),
+            same_site: *same_site,
+            secure: *secure,
+            http_only: section.or("http_only", boolean, true),
+        })
+    }
+}
+
+/// A token (RFC 6265, 4.1.1; RFC 9110, 5.6.2).
+fn cookie_name(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "letters, digits and any of !#$%&'*+-.^_`|~";
+    let written = text(field, "a cookie's name")?;
+    let is_of_a_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if written.is_empty() || !written.chars().all(is_of_a_token) {
+        let message = format!("`{}` is no name of a cookie", written.escape_debug());
+        return Err(field.fault(message, format!("expected {expected}")));
+    }
+    Ok(written.to_owned())
+}
+
+fn domain(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "a name such as \"example.com\"";
+    let written = text(field, expected)?;
+    checked_name(written).map_err(|why| {
+        let message = format!("`{}` is no domain: {why}", written.escape_debug());
+        field.fault(message, format!("expected {expected}"))
+    })
+}
+
+fn cookie_path(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "a path such as \"/\", without `;`";
+    let written = text(field, expected)?;
+    let is_of_a_path = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    if !written.starts_with('/') || !written.bytes().all(is_of_a_path) {
+        let message = format!("`{}` is no path of a cookie", written.escape_debug());
+        return Err(field.fault(message, format!("expected {expected}")));
+    }
+    Ok(written.to_owned())
+}
+
+impl IpAffinity {
+    fn read(section: &Section<'_>) -> Result<Self, Reported> {
+        Ok(Self {
+            ipv6_prefix: section.or("ipv6_prefix", prefix, 64),
+            expiry: section.or("expiry", duration, Duration::from_secs(60 * 60)),
+        })
+    }
+}
+
+fn prefix(field: &Field<'_>) -> Result<u8, Reported> {
+    // The range fits.
+    integer(field, 1..=128).map(|bits| u8::try_from(bits).unwrap_or(128))
+}
+
+impl fmt::Display for Affinity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Cookie(_) => "cookie",
+            Self::Ip(_) => "ip",
+            Self::Header(_) => "header",
+            Self::Query(_) => "query",
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! Certificates, keys and authorities from PEM files.
+//!
+//! The only place that knows rustls-pemfile, which is no longer developed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    Error, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    sign::CertifiedKey,
+};
+
+use super::{
+    diagnostics::{Problem, Span},
+    field::Field,
+    reading::{Reading, Reported},
+    section::Section,
+    values::non_empty,
+};
+
+const A_PEM_FILE: &str = "the path of a PEM file";
+
+/// A certificate chain and the key that fits it.
+pub(super) fn certified_key(section: &Section<'_>) -> Result<Arc<CertifiedKey>, Reported> {
+    let chain = section.required(
+        "chain",
+        "expected the certificate and those between it and its authority: chain = \"chain.pem\"",
+        |field| Chain::read(field),
+    );
+    let key = section.required(
+        "key",
+        "expected the certificate's key: key = \"key.pem\"",
+        |field| Key::read(field),
+    );
+    matched(section.reading, chain?, key?)
+}
+
+/// The certificates of a file, and where it is named.
+struct Chain {
+    path: PathBuf,
+    place: Span,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+/// The private key of a file, and where it is named.
+struct Key {
+    path: PathBuf,
+    place: Span,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Chain {
+    fn read(field: &Field<'_>) -> Result<Self, Reported> {
+        let (path, pem) = pem_file(field)?;
+        Ok(Self {
+            certificates: certificates(field, &path, &pem)?,
+            place: field.place.clone(),
+            path,
+        })
+    }
+}
+
+impl Key {
+    fn read(field: &Field<'_>) -> Result<Self, Reported> {
+        let (path, pem) = pem_file(field)?;
+        let key = rustls_pemfile::private_key(&mut &*pem)
+            .map_err(|error| broken(field, &path, &error.to_string()))?
+            .ok_or_else(|| no_key(field, &path, &pem))?;
+        Ok(Self {
+            key,
+            place: field.place.clone(),
+            path,
+        })
+    }
+}
+
+fn no_key(field: &Field<'_>, path: &Path, pem: &[u8]) -> Reported {
+    let message = format!("there is no private key in {}", path.display());
+    let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    if pem
+        .windows(encrypted.len())
+        .any(|window| window == encrypted)
+    {
+        return field.fault(message, "expected a key that needs no passphrase");
+    }
+    field.fault(
+        message,
+        "expected a private key in PKCS#8, PKCS#1 or SEC1 form",
+    )
+}
+
+fn matched(reading: &Reading<'_>, chain: Chain, key: Key) -> Result<Arc<CertifiedKey>, Reported> {
+    let provider = aws_lc_rs::default_provider();
+    let error = match CertifiedKey::from_der(chain.certificates, key.key, &provider) {
+        Ok(certified) => return Ok(Arc::new(certified)),
+        Err(error) => error,
+    };
+    let (chain_path, key_path) = (chain.path.display(), key.path.display());
+    let problem = match error {
+        Error::InconsistentKeys(_) => Problem::at(
+            key.place,
+            format!("the key in {key_path} does not fit the certificate in {chain_path}"),
+        )
+        .beside(chain.place, "this certificate is for another key")
+        .helping("the certificate of the key stands first in its file"),
+        Error::InvalidCertificate(_) => Problem::at(
+            chain.place,
+            format!("the first certificate in {chain_path} cannot be read: {error}"),
+        ),
+        _ => Problem::at(
+            key.place,
+            format!("the key in {key_path} cannot be used: {error}"),
+        )
+        .expecting("expected an RSA, ECDSA or Ed25519 key"),
+    };
+    Err(reading.report(problem))
+}
+
+/// The authorities in the file that `field` names.
+pub(super) fn authorities(field: &Field<'_>) -> Result<Arc<RootCertStore>, Reported> {
+    let (path, pem) = pem_file(field)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(field, &path, &pem)? {
+        roots
+            .add(certificate)
+            .map_err(|error| broken(field, &path, &error.to_string()))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// The authorities that the system trusts, for the backend at `place`. They are loaded once.
+pub(super) fn system_authorities(
+    reading: &Reading<'_>,
+    place: Span,
+) -> Result<Arc<RootCertStore>, Reported> {
+    let load = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates((reading.surroundings.authorities)());
+        (!roots.is_empty()).then(|| Arc::new(roots))
+    };
+    reading
+        .system_roots
+        .get_or_init(load)
+        .clone()
+        .ok_or_else(|| {
+            let message = "the system has no certificate authorities to check this backend with";
+            reading.report(
+                Problem::at(place, message)
+                    .helping("set `tls.ca` of the pool to a file with the authority's certificate"),
+            )
+        })
+}
+
+fn pem_file(field: &Field<'_>) -> Result<(PathBuf, Vec<u8>), Reported> {
+    let path = field.resolve(non_empty(field, A_PEM_FILE)?);
+    match fs::read(&path) {
+        Ok(pem) => Ok((path, pem)),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", path.display());
+            Err(field.fault(message, format!("expected {A_PEM_FILE}")))
+        }
+    }
+}
+
+/// The certificates in `pem`; at least one.
+fn certificates(
+    field: &Field<'_>,
+    path: &Path,
+    mut pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Reported> {
+    let certificates: Vec<_> = rustls_pemfile::certs(&mut pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| broken(field, path, &error.to_string()))?;
+    if certificates.is_empty() {
+        let message = format!("there is no certificate in {}", path.display());
+        return Err(field.fault(message, "expected `-----BEGIN CERTIFICATE-----` in it"));
+    }
+    Ok(certificates)
+}
+
+fn broken(field: &Field<'_>, path: &Path, why: &str) -> Reported {
+    let message = format!("{} is damaged: {why}", path.display());
+    field.fault(message, format!("expected {A_PEM_FILE}"))
+}

@@ -1,0 +1,36 @@
+//! `[limits]`
+
+use std::num::NonZeroUsize;
+
+use bytesize::ByteSize;
+
+use super::{
+    reading::Reported,
+    section::Section,
+    values::{MANY, integer, positive, size},
+};
+
+/// `[limits]`: how much of everything is allowed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections in all; `None` is no limit but the system's. Default: none.
+    pub connections: Option<NonZeroUsize>,
+    /// Bytes of a request's head. Default: 64 KiB. 8 KiB to 1 MiB.
+    pub request_head: usize,
+    /// Header fields of a request. Default: 100. 1 to 1000.
+    pub request_headers: usize,
+    /// Idle connections kept to one backend by one worker. Default: 32; 0 keeps none.
+    pub backend_idle: usize,
+}
+
+impl Limits {
+    pub(super) fn read(section: &Section<'_>) -> Result<Self, Reported> {
+        let heads = ByteSize::kib(8)..=ByteSize::mib(1);
+        Ok(Self {
+            connections: section.or("connections", |field| positive(field).map(Some), None),
+            request_head: section.or("request_head", |field| size(field, heads), 64 * 1024),
+            request_headers: section.or("request_headers", |field| integer(field, 1..=1000), 100),
+            backend_idle: section.or("backend_idle", |field| integer(field, 0..=MANY), 32),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! `proxy.toml` → [`Config`]: every check, every default, every diagnostic.
+//!
+//! A [`Config`] that exists is valid: its names resolve, its certificates fit their keys, and no
+//! timeout defeats another. The modules above take what they need from it and check nothing again.
+//!
+//! A section of the file is one file here: its type, its defaults and its reading. They read
+//! through a `Section`, which notes every fault with its place and goes on, so that one look at
+//! the diagnostics shows all there is to mend.
+
+mod address;
+mod affinity;
+mod certificates;
+mod checks;
+mod diagnostics;
+mod field;
+mod host;
+mod keepalive;
+mod limits;
+mod listener;
+mod log;
+mod pool;
+mod reading;
+mod redact;
+mod route;
+mod secret;
+mod section;
+mod server;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod timeouts;
+mod values;
+mod whole;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use self::surroundings::Surroundings;
+pub use self::{
+    address::BackendAddress,
+    affinity::{Affinity, CookieAffinity, IpAffinity},
+    diagnostics::{Problem, Problems},
+    host::HostPattern,
+    keepalive::Keepalive,
+    limits::Limits,
+    listener::{Listener, ListenerTls, TlsVersion},
+    log::{Log, LogFormat},
+    pool::{Backend, BackendTls, Balance, Pool},
+    route::Route,
+    secret::Secret,
+    server::{Server, TrustedHeader, TrustedProxies},
+    timeouts::Timeouts,
+};
+
+/// A whole, checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The process itself.
+    pub server: Server,
+    /// The addresses that are accepted on; at least one, none twice.
+    pub listeners: Vec<Listener>,
+    /// Which requests go to which pool; at least one, no host and path twice.
+    pub routes: Vec<Route>,
+    /// The named groups of backends; at least one.
+    pub pools: Vec<Pool>,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// How much of everything is allowed at once.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`. Relative paths in it start where it lies.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Ok(Self::parse(&text, &path.display().to_string(), base)?)
+    }
+
+    /// Reads and checks `text`, which diagnostics call `origin`. Relative paths in it start at
+    /// `base`.
+    pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Self, Problems> {
+        whole::read(text, &Surroundings::real(base))
+            .map_err(|problems| Problems::new(origin, text, problems))
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file could be read, and is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+}

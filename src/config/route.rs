@@ -1,0 +1,125 @@
+//! `[[route]]`
+
+use std::fmt;
+
+use http::HeaderValue;
+use toml::Spanned;
+
+use super::{
+    address::parsed_port,
+    diagnostics::Span,
+    field::Field,
+    host::{HostPattern, checked_host},
+    keepalive::{self, Keepalive},
+    reading::Reported,
+    section::{Section, Setting},
+    values::text,
+};
+
+/// `[[route]]`: host + path → pool, with its policies.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Which hosts it is for.
+    pub host: HostPattern,
+    /// The path prefix that it is for, at segment boundaries; `/` is any. Begins with `/`.
+    pub path: String,
+    /// The pool that serves it, as an index into [`Config::pools`](super::Config::pools).
+    pub pool: usize,
+    /// `set_host`: what backends see as `Host`; `None` keeps the client's.
+    pub set_host: Option<HeaderValue>,
+    /// When tunnels of this route are pinged: its own keys over those of `[keepalive]`.
+    pub keepalive: Keepalive,
+}
+
+/// A route as written: what is sound of it is compared with the others, whatever is faulty.
+pub(super) struct Draft {
+    pub(super) place: Span,
+    pub(super) host: Setting<HostPattern>,
+    pub(super) path: Setting<String>,
+    pub(super) pool: Result<Spanned<String>, Reported>,
+    pub(super) keepalive: keepalive::Draft,
+    set_host: Result<Option<HeaderValue>, Reported>,
+}
+
+impl Draft {
+    pub(super) fn read(section: &Section<'_>, base: &keepalive::Draft) -> Self {
+        Self {
+            place: section.place().unwrap_or_default(),
+            host: section.setting("host", HostPattern::read, HostPattern::Any),
+            path: section.setting("path", path, "/".to_owned()),
+            pool: section.required(
+                "pool",
+                "expected the name of the pool that serves it: pool = \"chat\"",
+                |field| field.placed(|field| Ok(text(field, "the name of a pool")?.to_owned())),
+            ),
+            keepalive: keepalive_over(section, base),
+            set_host: section.optional("set_host", set_host),
+        }
+    }
+
+    /// The route to the pool with index `pool`.
+    pub(super) fn settled(self, pool: usize) -> Result<Route, Reported> {
+        Ok(Route {
+            host: self.host.into_inner(),
+            path: self.path.into_inner(),
+            pool,
+            set_host: self.set_host?,
+            keepalive: self.keepalive.keepalive(),
+        })
+    }
+}
+
+/// The route's own keepalive over `base`; an interval that it does not set keeps its place there.
+fn keepalive_over(section: &Section<'_>, base: &keepalive::Draft) -> keepalive::Draft {
+    let own = section.optional("keepalive", |field| {
+        field.table(|section| Ok(keepalive::Draft::read(section, base)))
+    });
+    own.ok().flatten().unwrap_or_else(|| base.clone())
+}
+
+fn path(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "a path such as \"/chat\"";
+    let written = text(field, expected)?;
+    let wrong = |why: &str| {
+        let message = format!("`{}` is not a path: {why}", written.escape_debug());
+        field.fault(message, format!("expected {expected}"))
+    };
+    if !written.starts_with('/') {
+        return Err(wrong("it begins with `/`"));
+    }
+    if written.contains(['?', '#']) {
+        return Err(wrong("it ends before the query"));
+    }
+    if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong(
+            "other characters are percent-encoded, as in a request",
+        ));
+    }
+    Ok(written.to_owned())
+}
+
+fn set_host(field: &Field<'_>) -> Result<HeaderValue, Reported> {
+    let expected = "a host, such as \"internal.example.com\" or \"internal.example.com:8080\"";
+    let written = text(field, expected)?;
+    let wrong = |why: &str| {
+        let message = format!("`{}` is not a host: {why}", written.escape_debug());
+        field.fault(message, format!("expected {expected}"))
+    };
+    let bracket = written.rfind(']').unwrap_or(0);
+    let colon = written[bracket..].find(':').map(|at| bracket + at);
+    let (host, port) = match colon {
+        Some(colon) => (&written[..colon], Some(&written[colon + 1..])),
+        None => (written, None),
+    };
+    checked_host(host).map_err(wrong)?;
+    if let Some(port) = port {
+        parsed_port(port).map_err(wrong)?;
+    }
+    HeaderValue::from_str(written).map_err(|_| wrong("it cannot be sent"))
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.host, self.path)
+    }
+}

@@ -1,0 +1,147 @@
+//! What affinity cookies are signed with: `secret`, `secret_file`, `secret_env`
+
+use std::{fmt, fs};
+
+use super::{
+    diagnostics::Problem,
+    field::Field,
+    reading::Reported,
+    section::Section,
+    values::{non_empty, text},
+};
+
+/// The fewest characters of a secret.
+const SHORTEST: usize = 16;
+
+/// The key that affinity cookies are signed with. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    key: [u8; 32],
+    random: bool,
+}
+
+impl Secret {
+    /// The key made of a configured secret.
+    #[must_use]
+    pub fn configured(secret: &str) -> Self {
+        let key = blake3::derive_key("longwire affinity cookie v1", secret.as_bytes());
+        Self { key, random: false }
+    }
+
+    /// A key that no other process has.
+    #[must_use]
+    pub fn random() -> Self {
+        Self {
+            key: rand::random(),
+            random: true,
+        }
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// Whether nobody configured it, so that it is gone with the process.
+    #[must_use]
+    pub fn is_random(&self) -> bool {
+        self.random
+    }
+
+    /// The one that `section` gives in one of three ways, or a random one.
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let sources = [
+            section.field("secret").map(|field| (field, Source::Text)),
+            section
+                .field("secret_file")
+                .map(|field| (field, Source::File)),
+            section
+                .field("secret_env")
+                .map(|field| (field, Source::Variable)),
+        ];
+        let given: Vec<_> = sources.into_iter().flatten().collect();
+        if let [(first, _), rest @ ..] = &*given {
+            for (second, _) in rest {
+                refuse_second(first, second);
+            }
+        }
+        let secrets = given.iter().map(|(field, source)| source.secret(field));
+        secrets
+            .filter_map(Result::ok)
+            .next_back()
+            .map_or_else(Self::random, |secret| Self::configured(&secret))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret")
+            .field("random", &self.random)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refuse_second(first: &Field<'_>, second: &Field<'_>) {
+    let problem = Problem::at(second.key_place.clone(), "the secret is given twice")
+        .expecting("expected one of `secret`, `secret_file`, `secret_env`")
+        .beside(first.key_place.clone(), "first given here");
+    second.report(problem);
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Text,
+    File,
+    Variable,
+}
+
+impl Source {
+    fn secret(self, field: &Field<'_>) -> Result<String, Reported> {
+        let secret = match self {
+            Self::Text => text(field, "a string of at least 16 characters")?.to_owned(),
+            Self::File => from_file(field)?,
+            Self::Variable => from_variable(field)?,
+        };
+        // The key is marked, never the value.
+        if secret.chars().count() < SHORTEST {
+            let problem = Problem::at(field.key_place.clone(), "the secret is too short")
+                .expecting(format!("expected at least {SHORTEST} characters"))
+                .helping(
+                    "whoever guesses it can forge cookies that choose the backend; \
+                     `openssl rand -base64 32` makes a good one",
+                );
+            return Err(field.report(problem));
+        }
+        Ok(secret)
+    }
+}
+
+fn from_file(field: &Field<'_>) -> Result<String, Reported> {
+    let path = field.resolve(non_empty(field, "the path of a file")?);
+    let content = fs::read_to_string(&path).map_err(|error| {
+        let message = format!("cannot read {}: {error}", path.display());
+        field.fault(message, "expected a file with the secret in it")
+    })?;
+    // Editors and `echo` end a file with a newline.
+    let secret = content.strip_suffix('\n').unwrap_or(&content);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() {
+        let message = format!("{} is empty", path.display());
+        return Err(field.fault(message, "expected a file with the secret in it"));
+    }
+    Ok(secret.to_owned())
+}
+
+fn from_variable(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "the name of an environment variable";
+    let name = non_empty(field, expected)?;
+    (field.reading.surroundings.variable)(name).ok_or_else(|| {
+        let message = format!(
+            "the environment variable `{}` is not set",
+            name.escape_debug()
+        );
+        field.fault(message, "expected one with the secret in it")
+    })
+}

@@ -1,0 +1,111 @@
+//! The whole file: its sections, then what they say about each other.
+
+use toml::de::DeTable;
+
+use super::{
+    Config, Limits, Log, Server,
+    checks::{Drafts, List},
+    diagnostics::Problem,
+    field::Field,
+    keepalive, listener, pool,
+    reading::{Reading, Reported, all},
+    route,
+    section::Section,
+    surroundings::Surroundings,
+    timeouts,
+};
+
+/// The configuration in `text`, or everything that is wrong with it: at least one problem.
+pub(super) fn read(text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Vec<Problem>> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    Reading::new(text, surroundings, &errors).whole(root.get_ref(), config)
+}
+
+/// The configuration in the top-level table.
+pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
+    let server = root.table("server", Server::read);
+    let limits = root.table("limits", Limits::read);
+    let log = root.table("log", Log::read);
+    let timeouts = root.table("timeouts", |section| Ok(timeouts::Draft::read(section)));
+    let keepalive = root
+        .table("keepalive", |section| {
+            let unwritten = keepalive::Draft::unwritten();
+            Ok(keepalive::Draft::read(section, &unwritten))
+        })
+        .unwrap_or_else(|_| keepalive::Draft::unwritten());
+    let drafts = Drafts {
+        listeners: listeners(root),
+        routes: routes(root, &keepalive),
+        pools: pools(root),
+        timeouts,
+    };
+    let destinations = drafts.check(root);
+    Ok(Config {
+        server: server?,
+        listeners: drafts.listeners.all(|draft| draft.listener)?,
+        routes: settled(drafts.routes, destinations)?,
+        pools: drafts.pools.all(|draft| draft.pool)?,
+        timeouts: drafts.timeouts?.timeouts,
+        limits: limits?,
+        log: log?,
+    })
+}
+
+fn listeners(root: &Section<'_>) -> List<listener::Draft> {
+    let expected = "an address to listen on: `[[listener]]` with `address = \"0.0.0.0:8080\"`";
+    List::of(root.required("listener", expected, |field| {
+        elements(field, "[[listener]]", |section| {
+            Ok(listener::Draft::read(section))
+        })
+    }))
+}
+
+fn routes(root: &Section<'_>, keepalive: &keepalive::Draft) -> List<route::Draft> {
+    let expected = "what goes to which pool: `[[route]]` with `pool = \"chat\"`";
+    List::of(root.required("route", expected, |field| {
+        elements(field, "[[route]]", |section| {
+            Ok(route::Draft::read(section, keepalive))
+        })
+    }))
+}
+
+fn pools(root: &Section<'_>) -> List<pool::Draft> {
+    let expected = "the backends: `[pool.chat]` with `backends = [\"127.0.0.1:9001\"]`";
+    List::of(root.required("pool", expected, |field| {
+        let named = field.named("a table for each pool, such as `[pool.chat]`")?;
+        if named.is_empty() {
+            return Err(field.fault("there is no pool", "expected one such as `[pool.chat]`"));
+        }
+        Ok(named
+            .iter()
+            .map(|field| Ok(pool::Draft::read(field)))
+            .collect())
+    }))
+}
+
+/// The tables of an array that is usually written with a `header` for each.
+fn elements<'a, D>(
+    field: &Field<'a>,
+    header: &str,
+    read: impl Fn(&Section<'a>) -> Result<D, Reported>,
+) -> Result<Vec<Result<D, Reported>>, Reported> {
+    let expected = format!("a table for each, headed `{header}`");
+    let elements = field.elements(&expected)?;
+    if elements.is_empty() {
+        let message = format!("there is no {}", field.key);
+        return Err(field.fault(message, format!("expected {expected}")));
+    }
+    Ok(elements
+        .iter()
+        .map(|element| element.table(&read))
+        .collect())
+}
+
+fn settled(
+    routes: List<route::Draft>,
+    destinations: Vec<Result<usize, Reported>>,
+) -> Result<Vec<route::Route>, Reported> {
+    routes.is_whole?;
+    let pairs = routes.drafts.into_iter().zip(destinations);
+    all(pairs.map(|(draft, destination)| draft.settled(destination?)))
+}

@@ -1,0 +1,162 @@
+//! Which backend each client address has, while it is remembered.
+
+use std::{net::IpAddr, sync::Arc};
+
+use dashmap::DashMap;
+use ipnet::{IpNet, Ipv6Net};
+use tokio::time::Instant;
+
+use crate::{config::IpAffinity, pool::backend::Use};
+
+/// What a pool remembers of its clients.
+#[derive(Debug)]
+pub(super) struct Memory {
+    config: IpAffinity,
+    clients: Arc<DashMap<IpAddr, Client>>,
+}
+
+#[derive(Debug)]
+struct Client {
+    backend: usize,
+    /// Tunnels that it has now; while there are any it is not forgotten.
+    tunnels: usize,
+    seen: Instant,
+}
+
+/// Keeps a client remembered until dropped.
+#[derive(Debug)]
+pub struct Hold {
+    client: IpAddr,
+    clients: Arc<DashMap<IpAddr, Client>>,
+}
+
+impl Memory {
+    pub(super) fn new(config: IpAffinity) -> Self {
+        Self {
+            config,
+            clients: Arc::default(),
+        }
+    }
+
+    /// The backend that the client at `ip` has, if it is remembered.
+    pub(super) fn recall(&self, ip: IpAddr) -> Option<usize> {
+        let client = self.clients.get(&self.client(ip))?;
+        self.is_remembered(&client).then_some(client.backend)
+    }
+
+    /// Remembers which backend the client at `ip` has. A tunnel holds the memory as long as it
+    /// lives.
+    pub(super) fn remember(&self, ip: IpAddr, backend: usize, used_for: Use) -> Option<Hold> {
+        let client = self.client(ip);
+        let is_tunnel = used_for == Use::Tunnel;
+        let mut entry = self.clients.entry(client).or_insert_with(|| Client {
+            backend,
+            tunnels: 0,
+            seen: Instant::now(),
+        });
+        entry.backend = backend;
+        entry.seen = Instant::now();
+        entry.tunnels += usize::from(is_tunnel);
+        is_tunnel.then(|| Hold {
+            client,
+            clients: Arc::clone(&self.clients),
+        })
+    }
+
+    /// The key that ranks backends for a client that is not remembered.
+    pub(super) fn key(&self, ip: IpAddr) -> Vec<u8> {
+        match self.client(ip) {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        }
+    }
+
+    pub(super) fn forget_expired(&self) {
+        self.clients.retain(|_, client| self.is_remembered(client));
+    }
+
+    fn is_remembered(&self, client: &Client) -> bool {
+        client.tunnels > 0 || client.seen.elapsed() < self.config.expiry
+    }
+
+    /// The address that stands for the client at `ip`: one household has a whole IPv6 prefix.
+    fn client(&self, ip: IpAddr) -> IpAddr {
+        match ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Net::new(ip, self.config.ipv6_prefix)
+                .map_or(IpAddr::V6(ip), |net| IpNet::V6(net).network()),
+            v4 => v4,
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(mut client) = self.clients.get_mut(&self.client) {
+            client.tunnels -= 1;
+            client.seen = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn memory() -> Memory {
+        Memory::new(IpAffinity {
+            ipv6_prefix: 64,
+            expiry: HOUR,
+        })
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_remembered_until_the_expiry_after_its_last_visit() {
+        let memory = memory();
+        memory.remember(ip("192.0.2.1"), 3, Use::Request);
+        advance(HOUR / 2).await;
+        memory.remember(ip("192.0.2.1"), 3, Use::Request);
+        advance(HOUR - Duration::from_secs(1)).await;
+        assert_eq!(memory.recall(ip("192.0.2.1")), Some(3));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(memory.recall(ip("192.0.2.1")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_a_tunnel_is_not_forgotten() {
+        let memory = memory();
+        let hold = memory.remember(ip("192.0.2.1"), 3, Use::Tunnel);
+        advance(10 * HOUR).await;
+        memory.forget_expired();
+        assert_eq!(memory.recall(ip("192.0.2.1")), Some(3));
+
+        drop(hold);
+        assert_eq!(
+            memory.recall(ip("192.0.2.1")),
+            Some(3),
+            "its hour begins now"
+        );
+        advance(HOUR).await;
+        memory.forget_expired();
+        assert!(memory.clients.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_ipv6_prefix_is_one_client_and_a_mapped_ipv4_is_that_ipv4() {
+        let memory = memory();
+        memory.remember(ip("2001:db8::1"), 1, Use::Request);
+        memory.remember(ip("::ffff:192.0.2.1"), 2, Use::Request);
+        assert_eq!(memory.recall(ip("2001:db8::ffff:2")), Some(1));
+        assert_eq!(memory.recall(ip("2001:db8:0:1::1")), None);
+        assert_eq!(memory.recall(ip("192.0.2.1")), Some(2));
+    }
+}

@@ -1,0 +1,225 @@
+//! How a returning client gets the same backend.
+
+mod cookie;
+mod ip;
+mod ranking;
+
+use std::{
+    fmt,
+    net::IpAddr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use self::{
+    cookie::{Jar, Presented},
+    ip::Memory,
+    ranking::Ranking,
+};
+use super::backend::Use;
+use crate::config;
+
+pub use self::ip::Hold;
+
+/// What selection looks at of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'r> {
+    /// The client's address, as far as it can be believed.
+    pub ip: IpAddr,
+    /// Whether it came over TLS.
+    pub over_tls: bool,
+    /// The request's headers.
+    pub headers: &'r HeaderMap,
+    /// The request's target.
+    pub uri: &'r Uri,
+}
+
+/// A pool's affinity, with what it remembers.
+#[derive(Debug)]
+pub struct Affinity {
+    by: By,
+    ranking: Ranking,
+}
+
+#[derive(Debug)]
+enum By {
+    None,
+    Cookie(Jar),
+    Ip(Memory),
+    Header(HeaderName),
+    Query(String),
+}
+
+/// What a client's affinity asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing: the client is balanced.
+    Anyone {
+        /// What that means for it.
+        outcome: Outcome,
+    },
+    /// The backend that it had before.
+    This {
+        /// The backend's index.
+        index: usize,
+        /// Whether the client is told anew even if it stays.
+        renew: bool,
+    },
+    /// The first in the order that a key puts the backends in.
+    Ranked {
+        /// The hashed key.
+        key: u64,
+    },
+}
+
+/// What became of a client's affinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The pool has none, or the request brings nothing to go by.
+    None,
+    /// The client was not known.
+    New,
+    /// It has the backend that it had, or that its key asks for.
+    Kept,
+    /// That backend could not take it: it has another now.
+    Moved,
+    /// It showed a cookie that we have not signed, and counts as new.
+    Forged,
+}
+
+/// A client bound to a backend.
+#[derive(Debug)]
+pub(super) struct Bond {
+    pub(super) outcome: Outcome,
+    pub(super) cookie: Option<HeaderValue>,
+    pub(super) hold: Option<Hold>,
+}
+
+impl Affinity {
+    /// The affinity of a pool.
+    pub(super) fn new(pool: &config::Pool) -> Self {
+        Self {
+            by: match &pool.affinity {
+                config::Affinity::None => By::None,
+                config::Affinity::Cookie(cookie) => By::Cookie(Jar::new(cookie, pool)),
+                config::Affinity::Ip(ip) => By::Ip(Memory::new(*ip)),
+                config::Affinity::Header(name) => By::Header(name.clone()),
+                config::Affinity::Query(name) => By::Query(name.clone()),
+            },
+            ranking: Ranking::new(&pool.backends),
+        }
+    }
+
+    pub(super) fn ranking(&self) -> &Ranking {
+        &self.ranking
+    }
+
+    /// What the asker's affinity asks for.
+    pub(super) fn wish(&self, asker: &Asker<'_>) -> Wish {
+        let by_key = |key: Option<&[u8]>| match key {
+            Some(key) => Wish::Ranked {
+                key: ranking::hash(key),
+            },
+            None => Wish::Anyone {
+                outcome: Outcome::None,
+            },
+        };
+        match &self.by {
+            By::None => by_key(None),
+            By::Cookie(jar) => match jar.presented(asker.headers, unix_now()) {
+                Presented::Nothing => Wish::Anyone {
+                    outcome: Outcome::New,
+                },
+                Presented::Forged => Wish::Anyone {
+                    outcome: Outcome::Forged,
+                },
+                Presented::Gone => Wish::Anyone {
+                    outcome: Outcome::Moved,
+                },
+                Presented::Backend { index, renew } => Wish::This { index, renew },
+            },
+            By::Ip(memory) => match memory.recall(asker.ip) {
+                Some(index) => Wish::This {
+                    index,
+                    renew: false,
+                },
+                None => by_key(Some(&memory.key(asker.ip))),
+            },
+            By::Header(name) => by_key(asker.headers.get(name).map(HeaderValue::as_bytes)),
+            By::Query(name) => by_key(query_value(asker.uri, name).as_deref().map(str::as_bytes)),
+        }
+    }
+
+    /// Binds a client that wished for `wish` to the backend that it got.
+    pub(super) fn bind(
+        &self,
+        wish: &Wish,
+        got: usize,
+        used_for: Use,
+        (ip, over_tls): (IpAddr, bool),
+    ) -> Bond {
+        let outcome = self.outcome(wish, got);
+        let is_settled = *wish
+            == (Wish::This {
+                index: got,
+                renew: false,
+            });
+        Bond {
+            outcome,
+            cookie: match &self.by {
+                By::Cookie(jar) if !is_settled => Some(jar.issue(got, unix_now(), over_tls)),
+                _ => None,
+            },
+            hold: match &self.by {
+                By::Ip(memory) => memory.remember(ip, got, used_for),
+                _ => None,
+            },
+        }
+    }
+
+    fn outcome(&self, wish: &Wish, got: usize) -> Outcome {
+        let (wished, met) = match wish {
+            Wish::Anyone { outcome } => return *outcome,
+            Wish::This { index, .. } => (*index, Outcome::Kept),
+            Wish::Ranked { key } => {
+                let met = match self.by {
+                    By::Ip(_) => Outcome::New,
+                    _ => Outcome::Kept,
+                };
+                (self.ranking.best(*key, |_| true).unwrap_or(got), met)
+            }
+        };
+        if wished == got { met } else { Outcome::Moved }
+    }
+
+    pub(super) fn forget_expired(&self) {
+        if let By::Ip(memory) = &self.by {
+            memory.forget_expired();
+        }
+    }
+}
+
+/// The value of the query parameter `name`, decoded.
+fn query_value(uri: &Uri, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
+}
+
+/// Seconds since 1970.
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::New => "new",
+            Self::Kept => "kept",
+            Self::Moved => "moved",
+            Self::Forged => "forged",
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! One member of a pool: its address, its weight, its live count.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::{affinity::Hold, idle::IdleConnections};
+use crate::config::{self, BackendAddress};
+
+/// One member of a pool.
+#[derive(Debug)]
+pub struct Backend {
+    address: BackendAddress,
+    name: String,
+    weight: NonZeroU32,
+    max_tunnels: Option<NonZeroUsize>,
+    tunnels: AtomicUsize,
+    requests: AtomicUsize,
+    idle: Arc<IdleConnections>,
+}
+
+/// What a backend is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// A tunnel, from its handshake on.
+    Tunnel,
+    /// A plain request.
+    Request,
+}
+
+/// One use of a backend, counted in its live load from creation until dropped.
+#[derive(Debug)]
+pub struct Lease {
+    backend: Arc<Backend>,
+    used_for: Use,
+    hold: Option<Hold>,
+}
+
+impl Backend {
+    /// A backend as configured, for as many workers.
+    #[must_use]
+    pub fn new(
+        config: &config::Backend,
+        timeouts: &config::Timeouts,
+        limits: &config::Limits,
+        workers: usize,
+    ) -> Self {
+        Self {
+            name: config.address.to_string(),
+            address: config.address.clone(),
+            weight: config.weight,
+            max_tunnels: config.max_tunnels,
+            tunnels: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            idle: Arc::new(IdleConnections::new(
+                workers,
+                limits.backend_idle,
+                timeouts.backend_idle,
+            )),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &BackendAddress {
+        &self.address
+    }
+
+    /// Its address, as it is written everywhere.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its share of new clients beside its siblings'.
+    #[must_use]
+    pub fn weight(&self) -> NonZeroU32 {
+        self.weight
+    }
+
+    /// Tunnels that it has now, handshakes under way included.
+    #[must_use]
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.load(Relaxed)
+    }
+
+    /// Tunnels and plain requests that it has now.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.tunnels() + self.requests.load(Relaxed)
+    }
+
+    /// Whether it may get one more of `used_for`.
+    #[must_use]
+    pub fn has_room(&self, used_for: Use) -> bool {
+        used_for == Use::Request
+            || self
+                .max_tunnels
+                .is_none_or(|max| self.tunnels() < max.get())
+    }
+
+    /// Its connections that wait for a request.
+    #[must_use]
+    pub fn idle(&self) -> &Arc<IdleConnections> {
+        &self.idle
+    }
+}
+
+impl Lease {
+    /// A use of `backend`, if it has room.
+    #[must_use]
+    pub fn of(backend: &Arc<Backend>, used_for: Use) -> Option<Self> {
+        let max = match (used_for, backend.max_tunnels) {
+            (Use::Tunnel, Some(max)) => max.get(),
+            _ => usize::MAX,
+        };
+        let counted = used_for
+            .count(backend)
+            .fetch_update(Relaxed, Relaxed, |count| (count < max).then_some(count + 1));
+        counted.ok().map(|_| Self {
+            backend: Arc::clone(backend),
+            used_for,
+            hold: None,
+        })
+    }
+
+    /// The backend in use.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
+    }
+
+    /// Keeps the client's affinity alive as long as this use lasts.
+    pub(super) fn hold(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.used_for.count(&self.backend).fetch_sub(1, Relaxed);
+    }
+}
+
+impl Use {
+    fn count(self, backend: &Backend) -> &AtomicUsize {
+        match self {
+            Self::Tunnel => &backend.tunnels,
+            Self::Request => &backend.requests,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What headers pass, and what is written into them: hop-by-hop removal, `Forwarded` and
+//! `X-Forwarded-*`.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+};
+
+use super::client::Client;
+use crate::websocket::handshake::has_token;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Takes out what is meant for the next hop only: the headers that `Connection` nominates and the
+/// known ones (RFC 9110, section 7.6.1).
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in nominated(headers) {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Whether the sender of a request takes trailers (RFC 9110, section 10.1.4).
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    has_token(headers, &TE, "trailers")
+}
+
+/// Writes that we take trailers.
+pub(super) fn take_trailers(headers: &mut HeaderMap) {
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONNECTION, HeaderValue::from_static("te"));
+}
+
+/// Writes that the next hop is to switch to the WebSocket protocol, or that it has been.
+pub(super) fn switch_to_websocket(headers: &mut HeaderMap) {
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+}
+
+/// Whether a body has another transfer coding than `chunked`, which we could not pass on.
+pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    codings.next().is_some()
+        || first.is_some_and(|c| !c.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Writes who the client is and how it came, behind what trusted proxies have written. What anyone
+/// else has written is taken out.
+pub(super) fn write_forwarded(headers: &mut HeaderMap, client: &Client, host: &str) {
+    if !client.came_through_trusted_proxy() {
+        for name in [
+            FORWARDED,
+            X_FORWARDED_FOR,
+            X_FORWARDED_PROTO,
+            X_FORWARDED_HOST,
+        ] {
+            headers.remove(name);
+        }
+    }
+    let peer = client.peer().to_canonical();
+    append_to_list(headers, X_FORWARDED_FOR, &peer.to_string());
+    let proto = if client.over_tls() { "https" } else { "http" };
+    let forwarded = if peer.is_ipv6() {
+        format!("for=\"[{peer}]\";host={};proto={proto}", quoted(host))
+    } else {
+        format!("for={peer};host={};proto={proto}", quoted(host))
+    };
+    append_to_list(headers, FORWARDED, &forwarded);
+    // The first proxy has seen what the client asked for.
+    let proto = HeaderValue::from_static(proto);
+    headers.entry(X_FORWARDED_PROTO).or_insert(proto);
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.entry(X_FORWARDED_HOST).or_insert(host);
+    }
+}
+
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect()
+}
+
+/// Appends to a comma-separated list, which may stand in several headers, and leaves one.
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let before = headers.get_all(&name).iter();
+    let mut list: Vec<&[u8]> = before.map(HeaderValue::as_bytes).collect();
+    list.push(value.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
+        headers.insert(name, list);
+    }
+}
+
+/// A value for `Forwarded`: a token as it is, anything else in quotes (RFC 7239, section 4).
+fn quoted(value: &str) -> String {
+    let is_token = value
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    if is_token && !value.is_empty() {
+        value.to_owned()
+    } else {
+        format!("\"{}\"", value.replace(['"', '\\'], ""))
+    }
+}

@@ -1,0 +1,106 @@
+//! The responses that we make ourselves.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
+};
+use http_body_util::Full;
+
+use crate::{
+    pool::connect::ConnectError,
+    websocket::handshake::{BadAnswer, BadOffer},
+};
+
+/// Why a request is answered by us instead of a backend.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejection {
+    /// The client's request could be read in more than one way, or in none that we serve.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The request names a transfer coding that we do not speak.
+    #[error("a transfer coding other than chunked")]
+    TransferCoding,
+    /// The client's WebSocket handshake cannot be granted.
+    #[error(transparent)]
+    BadOffer(#[from] BadOffer),
+    /// No route is for this host and path.
+    #[error("no route for this host and path")]
+    NoRoute,
+    /// Every backend of the pool is full.
+    #[error("no backend has room")]
+    NoRoom,
+    /// No backend could be connected to; this is what the last one said.
+    #[error(transparent)]
+    Unreachable(#[from] ConnectError),
+    /// The backend's connection broke before it had answered.
+    #[error("the backend failed before it answered: {0}")]
+    Broken(#[from] hyper::Error),
+    /// The backend has not answered in time.
+    #[error("the backend did not answer in time")]
+    TimedOut,
+    /// The backend's 101 is no answer to the client's offer.
+    #[error("the backend sent a bad 101: {0}")]
+    BadAnswer(#[from] BadAnswer),
+    /// The backend switched protocols though nobody had asked it to.
+    #[error("the backend sent a 101 that nobody had asked for")]
+    Unasked,
+    /// The backend's answer has a transfer coding that we do not speak.
+    #[error("the backend's answer has a transfer coding other than chunked")]
+    AnswerCoding,
+}
+
+impl Rejection {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
+            Self::BadRequest(_) | Self::BadOffer(_) => StatusCode::BAD_REQUEST,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut | Self::Unreachable(ConnectError::TimedOut { .. }) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Unreachable(ConnectError::Failed { .. })
+            | Self::Broken(_)
+            | Self::BadAnswer(_)
+            | Self::Unasked
+            | Self::AnswerCoding => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whether the fault lies with us or behind us rather than with the client.
+    pub(super) fn is_ours(&self) -> bool {
+        self.status().is_server_error() && !matches!(self, Self::TransferCoding)
+    }
+
+    /// The response. What we know of backends is for the log, not for the client.
+    pub(super) fn response(&self) -> Response<Full<Bytes>> {
+        let status = self.status();
+        let body = match self {
+            Self::BadRequest(_) | Self::TransferCoding | Self::BadOffer(_) | Self::NoRoute => {
+                format!("{status}: {self}\n")
+            }
+            _ => format!("{status}\n"),
+        };
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        headers.insert(CONTENT_TYPE, text);
+        match self {
+            Self::BadOffer(BadOffer::Version) => {
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            Self::NoRoom => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            // What follows on such a connection may not be what it seems.
+            Self::BadRequest(_) | Self::TransferCoding | Self::BadOffer(_) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,140 @@
+//! Host + path → route.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use http::HeaderValue;
+
+use crate::{
+    config::{self, HostPattern},
+    pool::Pool,
+    tunnel::Policy,
+};
+
+/// Every route, the most specific first.
+#[derive(Debug)]
+pub(super) struct Routes {
+    routes: Vec<Arc<Route>>,
+}
+
+/// What a request that matches it gets.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Its host and path, as they are logged.
+    pub(super) name: String,
+    pub(super) pool: Arc<Pool>,
+    pub(super) set_host: Option<HeaderValue>,
+    pub(super) policy: Arc<Policy>,
+    host: HostPattern,
+    path: String,
+}
+
+impl Routes {
+    pub(super) fn new(config: &config::Config, pools: &[Arc<Pool>]) -> Self {
+        let route = |route: &config::Route| {
+            Arc::new(Route {
+                name: route.to_string(),
+                pool: Arc::clone(&pools[route.pool]),
+                set_host: route.set_host.clone(),
+                policy: Arc::new(Policy::new(route, &config.timeouts)),
+                host: route.host.clone(),
+                path: route.path.clone(),
+            })
+        };
+        let mut routes: Vec<_> = config.routes.iter().map(route).collect();
+        routes.sort_by_key(|route| Reverse((specificity(&route.host), route.path.len())));
+        Self { routes }
+    }
+
+    /// The route of a request: the most specific host counts first, then the longest path.
+    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+        self.routes
+            .iter()
+            .find(|route| matches_host(&route.host, host) && is_below(path, &route.path))
+    }
+}
+
+/// An exact host before a wildcard, a longer wildcard before a shorter, any host last.
+fn specificity(host: &HostPattern) -> (u8, usize) {
+    match host {
+        HostPattern::Any => (0, 0),
+        HostPattern::Wildcard(parent) => (1, parent.len()),
+        HostPattern::Exact(_) => (2, 0),
+    }
+}
+
+fn matches_host(pattern: &HostPattern, host: &str) -> bool {
+    match pattern {
+        HostPattern::Any => true,
+        HostPattern::Exact(name) => host.eq_ignore_ascii_case(name),
+        HostPattern::Wildcard(parent) => host
+            .split_at_checked(host.len().saturating_sub(parent.len()))
+            .is_some_and(|(label, end)| {
+                end.eq_ignore_ascii_case(parent) && label.len() > 1 && label.ends_with('.')
+            }),
+    }
+}
+
+/// Whether `path` is `prefix` or lies below it: `/ws` is below `/ws`, and `/ws/1`, not `/wsx`.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn found(host: &str, path: &str) -> String {
+        let text = r#"
+            [[listener]]
+            address = "127.0.0.1:0"
+            [[route]]
+            pool = "a"
+            [[route]]
+            path = "/ws"
+            pool = "a"
+            [[route]]
+            path = "/ws/deep/"
+            pool = "a"
+            [[route]]
+            host = "*.example.com"
+            pool = "a"
+            [[route]]
+            host = "*.eu.example.com"
+            pool = "a"
+            [[route]]
+            host = "chat.example.com"
+            path = "/ws"
+            pool = "a"
+            [pool.a]
+            backends = ["127.0.0.1:1"]
+        "#;
+        let config = Config::parse(text, "test", Path::new("")).unwrap();
+        let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
+        let routes = Routes::new(&config, &[Arc::new(pool)]);
+        routes.find(host, path).unwrap().name.clone()
+    }
+
+    #[test]
+    fn the_most_specific_host_comes_first_then_the_longest_path() {
+        assert_eq!(found("other.test", "/"), "*/");
+        assert_eq!(found("other.test", "/ws"), "*/ws");
+        assert_eq!(found("other.test", "/ws/deep/er"), "*/ws/deep/");
+        assert_eq!(found("a.example.com", "/ws"), "*.example.com/");
+        assert_eq!(found("a.b.example.com", "/"), "*.example.com/");
+        assert_eq!(found("a.eu.example.com", "/"), "*.eu.example.com/");
+        assert_eq!(found("Chat.Example.com", "/ws/1"), "chat.example.com/ws");
+        assert_eq!(found("chat.example.com", "/"), "*.example.com/");
+    }
+
+    #[test]
+    fn a_path_matches_at_segments_and_a_wildcard_not_its_parent() {
+        assert_eq!(found("other.test", "/wsx"), "*/");
+        assert_eq!(found("other.test", "/ws/deep"), "*/ws");
+        assert_eq!(found("example.com", "/"), "*/");
+        assert_eq!(found("badexample.com", "/"), "*/");
+    }
+}

@@ -1,0 +1,86 @@
+//! What a request is for: its host, agreed on by all parts of the request that name one.
+
+use http::{HeaderValue, Method, Uri, Version, header::HOST, request, uri::Authority};
+
+use super::{Exchange, headers, reply::Rejection};
+
+/// The host that a request is for.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// As the client wrote it, with its port.
+    authority: Option<Authority>,
+}
+
+impl Target {
+    /// The target of a request that can be read in one way only.
+    ///
+    /// # Errors
+    /// If a backend might read it otherwise than we do.
+    pub(super) fn of(request: &request::Parts) -> Result<Self, Rejection> {
+        if request.method == Method::CONNECT {
+            return Err(Rejection::BadRequest("CONNECT is not served here"));
+        }
+        if headers::has_foreign_coding(&request.headers) {
+            return Err(Rejection::TransferCoding);
+        }
+        let mut hosts = request.headers.get_all(HOST).iter();
+        let host = hosts.next().map(authority).transpose()?;
+        if hosts.next().is_some() {
+            return Err(Rejection::BadRequest("more than one Host"));
+        }
+        if host.is_none() && request.version == Version::HTTP_11 {
+            return Err(Rejection::BadRequest("no Host"));
+        }
+        if let Some(named) = request.uri.authority()
+            && host.as_ref() != Some(named)
+        {
+            return Err(Rejection::BadRequest("a target elsewhere than its Host"));
+        }
+        Ok(Self { authority: host })
+    }
+
+    /// The name or address without port; empty if an HTTP/1.0 client has named none.
+    pub(super) fn host(&self) -> &str {
+        let host = self.authority.as_ref().map_or("", Authority::host);
+        host.strip_suffix('.').unwrap_or(host)
+    }
+
+    /// The host as backends see it unless the route sets another.
+    fn authority(&self) -> &str {
+        // A client of HTTP/1.0 need not name a host, but we speak HTTP/1.1 to backends.
+        self.authority
+            .as_ref()
+            .map_or("localhost", Authority::as_str)
+    }
+}
+
+fn authority(host: &HeaderValue) -> Result<Authority, Rejection> {
+    let authority = Authority::try_from(host.as_bytes()).ok();
+    authority
+        .filter(|authority| !authority.as_str().contains('@'))
+        .ok_or(Rejection::BadRequest("a Host that is none"))
+}
+
+impl Exchange<'_> {
+    /// The head of the client's request as a backend gets it.
+    pub(super) fn head_for_backend(&self, mut head: request::Parts) -> request::Parts {
+        let takes_trailers = headers::takes_trailers(&head.headers);
+        headers::remove_hop_by_hop(&mut head.headers);
+        if takes_trailers {
+            headers::take_trailers(&mut head.headers);
+        }
+        let authority = self.arrival.target.authority();
+        headers::write_forwarded(&mut head.headers, &self.arrival.client, authority);
+        let host = self.route.set_host.clone();
+        let host = host.or_else(|| HeaderValue::from_str(authority).ok());
+        if let Some(host) = host {
+            head.headers.insert(HOST, host);
+        }
+        if let Some(path_and_query) = head.uri.path_and_query() {
+            head.uri = Uri::from(path_and_query.clone());
+        }
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        head
+    }
+}

@@ -1,0 +1,166 @@
+//! The WebSocket handshake through us: asked of a backend, its 101 checked, the tunnel started.
+
+use std::sync::Arc;
+
+use http::{
+    Request, Response, StatusCode,
+    header::{SET_COOKIE, TE},
+    request, response,
+};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1,
+    upgrade::{OnUpgrade, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::{Connection, Exchange, access::Record, body::ReplyBody, headers, reply::Rejection};
+use crate::{
+    pool::{
+        Selection,
+        backend::{Lease, Use},
+        idle::RequestBody,
+    },
+    stream::Stream,
+    tunnel::{End, Policy, Tunnel, registry::Place},
+    websocket::handshake::Offer,
+};
+
+/// A tunnel whose sides are still in hyper's hands.
+struct Nascent {
+    policy: Arc<Policy>,
+    place: Place,
+    keep: Keep,
+}
+
+/// What a tunnel keeps alive as long as it lives, and tells at its end.
+struct Keep {
+    record: Arc<Record>,
+    _lease: Lease,
+    _connection: Arc<Connection>,
+}
+
+impl Exchange<'_> {
+    /// Asks a backend for a WebSocket, and gives the client its answer, whatever it is. If it is a
+    /// fitting 101, a tunnel begins.
+    pub(super) async fn upgrade(
+        &self,
+        mut request: request::Parts,
+        offer: &Offer,
+    ) -> Result<Response<ReplyBody>, Rejection> {
+        let client = request.extensions.remove::<OnUpgrade>();
+        let mut selection = self.route.pool.select(&self.asker(&request), Use::Tunnel);
+        let mut head = self.head_for_backend(request);
+        head.headers.remove(TE);
+        headers::switch_to_websocket(&mut head.headers);
+
+        let asked = async {
+            let (lease, stream) = self.reach(&mut selection).await?;
+            Ok((lease, self.ask(stream, head).await?))
+        };
+        let asked = timeout(self.proxy.timeouts.handshake, asked).await;
+        let (lease, mut response) = asked.unwrap_or(Err(Rejection::TimedOut))?;
+        let selected = selection.settle(lease);
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.reply(response, selected, None);
+        }
+        self.arrival.record.selected(&selected);
+        let backend = hyper::upgrade::on(&mut response);
+        let (answer, _) = response.into_parts();
+        offer.check(&answer)?;
+        let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;
+        let nascent = Nascent {
+            policy: Arc::clone(&self.route.policy),
+            place: self.proxy.registry.enter(self.arrival.connection.worker),
+            keep: Keep {
+                record: Arc::clone(self.arrival.record),
+                _lease: selected.lease,
+                _connection: Arc::clone(self.arrival.connection),
+            },
+        };
+        tokio::spawn(nascent.begin(client, backend));
+        let mut answer = switched(answer);
+        if let Some(cookie) = selected.cookie {
+            answer.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Ok(answer)
+    }
+
+    /// Connects to one backend after the other until one is reached: nothing was sent so far.
+    async fn reach(&self, selection: &mut Selection<'_>) -> Result<(Lease, Stream), Rejection> {
+        let mut last = Rejection::NoRoom;
+        while let Some(lease) = selection.next() {
+            match self.route.pool.connect(lease.backend()).await {
+                Ok(stream) => return Ok((lease, stream)),
+                Err(error) => {
+                    debug!(%error, "trying the next backend");
+                    last = error.into();
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// A backend's answer to the handshake. Nothing that the client sends behind its own part goes
+    /// to the backend before.
+    async fn ask(
+        &self,
+        stream: Stream,
+        head: request::Parts,
+    ) -> Result<Response<Incoming>, Rejection> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "a connection to a backend ended early");
+            }
+        });
+        let body = Empty::new().map_err(|never| match never {});
+        let request = Request::from_parts(head, RequestBody::new(body));
+        Ok(sender.send_request(request).await?)
+    }
+}
+
+/// The backend's 101 as the client gets it.
+fn switched(mut answer: response::Parts) -> Response<ReplyBody> {
+    headers::remove_hop_by_hop(&mut answer.headers);
+    headers::switch_to_websocket(&mut answer.headers);
+    answer.extensions.clear();
+    Response::from_parts(answer, ReplyBody::Own(Full::default()))
+}
+
+impl Nascent {
+    /// Takes both sides out of hyper's hands once the 101 has gone out, and starts the tunnel: a
+    /// small task of its own, so that what the handshake needed is given back.
+    async fn begin(self, client: OnUpgrade, backend: OnUpgrade) {
+        match tokio::try_join!(client, backend) {
+            Ok((client, backend)) => {
+                let tunnel = Tunnel::new(raw(client), raw(backend), self.policy, self.place);
+                tokio::spawn(self.keep.until_ended(tunnel));
+            }
+            Err(error) => debug!(%error, "a client left before its tunnel began"),
+        }
+    }
+}
+
+impl Keep {
+    async fn until_ended(self, tunnel: Tunnel<Stream, Stream>) {
+        let id = tunnel.id();
+        self.record.tunnel_opened(id);
+        let ended = tunnel.await;
+        self.record.tunnel_ended(id, &ended);
+    }
+}
+
+/// The socket under an upgraded connection, with what hyper had read of it already.
+fn raw(upgraded: Upgraded) -> End<Stream> {
+    let parts = upgraded
+        .downcast::<TokioIo<Stream>>()
+        .expect("we gave hyper no other kind of socket");
+    End {
+        socket: parts.io.into_inner(),
+        glued: parts.read_buf,
+    }
+}

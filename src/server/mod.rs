@@ -1,0 +1,304 @@
+//! Builds every part from a [`Config`], starts them, and stops them in order.
+
+mod workers;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{interval, timeout},
+};
+use tracing::{debug, info, warn};
+
+pub use self::workers::Placement;
+use self::workers::Workers;
+use crate::{
+    config::{self, Affinity, Config},
+    listener::{self, Accepted, BindError, Listener},
+    pool::Pool,
+    proxy::{Connection, Proxy},
+    stream::Stream,
+    tls::Acceptor,
+    tunnel::{
+        Cause,
+        registry::{CloseOrder, Registry},
+    },
+    websocket::CloseCode,
+};
+
+/// What tunnels are told when the process stops.
+const STOPPING: CloseOrder = CloseOrder {
+    cause: Cause::Shutdown,
+    code: CloseCode::GOING_AWAY,
+    reason: "proxy is stopping",
+};
+
+/// How often the clocks of tunnels move.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A proxy that listens, but does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    doors: Vec<Arc<Door>>,
+    workers: Arc<Workers>,
+    shared: Shared,
+    stop_deadline: Duration,
+}
+
+/// A listener with what its connections begin with.
+#[derive(Debug)]
+struct Door {
+    listener: Listener,
+    tls: Option<Acceptor>,
+    tls_deadline: Duration,
+}
+
+/// What all workers share.
+#[derive(Debug, Clone)]
+struct Shared {
+    proxy: Arc<Proxy>,
+    pools: Arc<[Arc<Pool>]>,
+    registry: Arc<Registry>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The worker threads cannot be started.
+    #[error("cannot start the workers: {0}")]
+    Workers(#[from] io::Error),
+}
+
+/// How a server has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Tunnels that had not ended in time and were cut.
+    pub cut_tunnels: usize,
+}
+
+impl Server {
+    /// A server as configured, listening on all its addresses. To be called on a Tokio runtime.
+    ///
+    /// # Errors
+    /// If an address is taken, or the system refuses something else that is needed.
+    pub fn bind(config: &Config, placement: Placement) -> Result<Self, StartError> {
+        let total = config.limits.connections.map(listener::limit);
+        let doors = config.listeners.iter().map(|listener| {
+            Ok(Arc::new(Door {
+                listener: Listener::bind(listener, total.as_ref())?,
+                tls: listener.tls.as_ref().map(Acceptor::new).transpose()?,
+                tls_deadline: config.timeouts.tls_handshake,
+            }))
+        });
+        let doors = doors.collect::<Result<_, StartError>>()?;
+        let workers = Workers::start(config.server.workers.get(), placement)?;
+        let server = Self {
+            doors,
+            shared: Shared::new(config, workers.len())?,
+            workers: Arc::new(workers),
+            stop_deadline: config.timeouts.stop,
+        };
+        server.announce(config);
+        Ok(server)
+    }
+
+    /// The addresses that it listens on, in the configuration's order.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.doors.iter().map(|door| door.listener.address());
+        addresses.collect()
+    }
+
+    /// Its pools, in the configuration's order.
+    #[must_use]
+    pub fn pools(&self) -> Arc<[Arc<Pool>]> {
+        Arc::clone(&self.shared.pools)
+    }
+
+    /// The tunnels that live on it.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.shared.registry)
+    }
+
+    /// Serves until `stop` is ready, then stops gracefully: it accepts nobody, lets requests
+    /// finish and closes tunnels, until all have ended, the deadline has come, or `abort` is ready.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        abort: impl Future<Output = ()>,
+    ) -> Stopped {
+        let (stopped, stopping) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        for door in &self.doors {
+            let serving = serve(
+                Arc::clone(door),
+                Arc::clone(&self.workers),
+                Arc::clone(&self.shared.proxy),
+                stopping.clone(),
+            );
+            tasks.spawn(serving);
+        }
+        tasks.spawn(forget_expired(Arc::clone(&self.shared.pools)));
+        self.start_clocks();
+        // Only the accepting tasks own the listening sockets from here on.
+        drop((self.doors, stopping));
+
+        stop.await;
+        info!(tunnels = self.shared.registry.len(), "stopping");
+        tasks.shutdown().await;
+        stopped.send_replace(());
+        self.shared.registry.close_all(STOPPING);
+        let drained = async {
+            tokio::join!(stopped.closed(), self.shared.registry.emptied());
+        };
+        tokio::select! {
+            drained = timeout(self.stop_deadline, drained) => if drained.is_err() {
+                warn!(deadline = ?self.stop_deadline, "not all have ended in time: the rest is cut");
+            },
+            () = abort => warn!("stopping at once"),
+        }
+        let cut_tunnels = self.shared.registry.len();
+        if let Some(workers) = Arc::into_inner(self.workers) {
+            workers.stop();
+        }
+        Stopped { cut_tunnels }
+    }
+
+    fn start_clocks(&self) {
+        for worker in self.workers.iter() {
+            let registry = Arc::clone(&self.shared.registry);
+            let index = worker.index;
+            worker.spawn_task(async move {
+                let mut ticks = interval(TICK);
+                loop {
+                    ticks.tick().await;
+                    registry.tick(index);
+                }
+            });
+        }
+    }
+
+    /// Says what listens where, in front of what.
+    fn announce(&self, config: &Config) {
+        for door in &self.doors {
+            let scheme = if door.tls.is_some() { "https" } else { "http" };
+            info!("listening on {scheme}://{}", door.listener.address());
+        }
+        for route in &config.routes {
+            let pool = &config.pools[route.pool];
+            let backends: Vec<_> = pool
+                .backends
+                .iter()
+                .map(|b| b.address.to_string())
+                .collect();
+            info!(
+                balance = %pool.balance,
+                affinity = %pool.affinity,
+                "route {route} to pool {}: {}",
+                pool.name,
+                backends.join(", "),
+            );
+        }
+        for pool in &config.pools {
+            if has_random_secret(pool) {
+                warn!(
+                    pool = pool.name,
+                    "affinity cookies are signed with a random secret: they are worth nothing \
+                     after a restart or on another proxy; set affinity.secret, secret_file or \
+                     secret_env"
+                );
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn new(config: &Config, workers: usize) -> Result<Self, rustls::Error> {
+        let pools = config
+            .pools
+            .iter()
+            .map(|pool| Pool::new(pool, &config.timeouts, &config.limits, workers).map(Arc::new));
+        let pools = pools.collect::<Result<Arc<[_]>, _>>()?;
+        let registry = Arc::new(Registry::new(workers));
+        Ok(Self {
+            proxy: Arc::new(Proxy::new(config, &pools, Arc::clone(&registry))),
+            pools,
+            registry,
+        })
+    }
+}
+
+impl Door {
+    /// A client's connection, its TLS handshake done; `None` if that fails.
+    async fn open(&self, socket: std::net::TcpStream, peer: SocketAddr) -> Option<Stream> {
+        let socket = TcpStream::from_std(socket)
+            .inspect_err(|error| warn!(%peer, %error, "cannot serve a connection"))
+            .ok()?;
+        let Some(tls) = &self.tls else {
+            return Some(Stream::Tcp(socket));
+        };
+        match timeout(self.tls_deadline, tls.accept(socket)).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                debug!(%peer, %error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                debug!(%peer, "a TLS handshake took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Gives each client that comes through a door to a worker.
+async fn serve(
+    door: Arc<Door>,
+    workers: Arc<Workers>,
+    proxy: Arc<Proxy>,
+    stopping: watch::Receiver<()>,
+) {
+    loop {
+        let Accepted {
+            socket,
+            peer,
+            permit,
+        } = door.listener.accept().await;
+        let worker = workers.least_loaded();
+        let connection = Connection {
+            peer,
+            over_tls: door.tls.is_some(),
+            worker: worker.index,
+            permit: Box::new((permit, worker.seat())),
+        };
+        let (door, proxy, stopping) = (Arc::clone(&door), Arc::clone(&proxy), stopping.clone());
+        worker.spawn_task(async move {
+            if let Some(stream) = door.open(socket, peer).await {
+                proxy.serve(stream, connection, stopping).await;
+            }
+        });
+    }
+}
+
+async fn forget_expired(pools: Arc<[Arc<Pool>]>) {
+    let mut ticks = interval(Pool::FORGET_EVERY);
+    loop {
+        ticks.tick().await;
+        for pool in &*pools {
+            pool.forget_expired();
+        }
+    }
+}
+
+fn has_random_secret(pool: &config::Pool) -> bool {
+    matches!(&pool.affinity, Affinity::Cookie(cookie) if cookie.secret.is_random())
+}

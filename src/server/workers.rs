@@ -1,0 +1,137 @@
+//! The threads that connections live on.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use tokio::{
+    runtime::{self, Handle},
+    sync::oneshot,
+};
+
+/// Where connections are to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// On threads of their own, as many as the configuration says, each with its own runtime: no
+    /// connection ever moves, and no two threads share one.
+    Threads,
+    /// On the runtime that the server is bound on, for programs that embed it and for tests that
+    /// drive its clock.
+    Current,
+}
+
+/// Every worker.
+#[derive(Debug)]
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+}
+
+/// A runtime of one thread, and how many connections live on it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// Its number.
+    pub(super) index: usize,
+    handle: Handle,
+    load: Arc<AtomicUsize>,
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    /// Dropped, it ends the thread.
+    _stop: oneshot::Sender<()>,
+    join: JoinHandle<()>,
+}
+
+/// A connection's place on a worker, counted until dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    load: Arc<AtomicUsize>,
+}
+
+impl Workers {
+    pub(super) fn start(count: usize, placement: Placement) -> io::Result<Self> {
+        let workers = match placement {
+            Placement::Threads => (0..count).map(Worker::spawn).collect::<io::Result<_>>()?,
+            Placement::Current => vec![Worker {
+                index: 0,
+                handle: Handle::current(),
+                load: Arc::default(),
+                thread: None,
+            }],
+        };
+        Ok(Self { workers })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The worker with the fewest connections. They stay where they begin, and long ones would
+    /// else pile up.
+    pub(super) fn least_loaded(&self) -> &Worker {
+        let least = self.iter().min_by_key(|worker| worker.load.load(Relaxed));
+        least.expect("a configuration has at least one worker")
+    }
+
+    /// Ends the threads, and with them all that still lives on them.
+    pub(super) fn stop(self) {
+        for Thread { _stop, join } in self.workers.into_iter().filter_map(|w| w.thread) {
+            drop(_stop);
+            if join.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn spawn(index: usize) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = move || {
+            // The sender is never used, only dropped.
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        };
+        let name = format!("worker-{index}");
+        let join = thread::Builder::new().name(name).spawn(run)?;
+        Ok(Self {
+            index,
+            handle,
+            load: Arc::default(),
+            thread: Some(Thread { _stop: stop, join }),
+        })
+    }
+
+    /// A place for one more connection.
+    pub(super) fn seat(&self) -> Seat {
+        self.load.fetch_add(1, Relaxed);
+        Seat {
+            load: Arc::clone(&self.load),
+        }
+    }
+
+    /// Runs a task on it.
+    pub(super) fn spawn_task(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(task);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Relaxed);
+    }
+}

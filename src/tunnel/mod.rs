@@ -1,0 +1,470 @@
+//! A spliced pair of sockets after the 101: the two directions, their deadlines, and how it ended.
+
+pub mod clock;
+pub mod keepalive;
+mod pump;
+pub mod registry;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::pump::Traffic;
+use self::{
+    clock::Tick,
+    keepalive::{Due, Keepalive},
+    pump::{Failure, Farewell, Pump},
+    registry::{CloseOrder, Place},
+};
+use crate::{
+    config,
+    websocket::{CloseCode, Role},
+};
+
+/// The deadlines of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// When idle peers are pinged and given up.
+    pub keepalive: config::Keepalive,
+    /// A peer that takes nothing for this long is cut.
+    pub stall: Duration,
+    /// From the first Close or end of a side until both sockets are cut.
+    pub close: Duration,
+    /// A tunnel in which nothing passes for this long is closed.
+    pub idle: Option<Duration>,
+    /// A tunnel that is this old is closed.
+    pub lifetime: Option<Duration>,
+}
+
+impl Policy {
+    /// The policy of a route's tunnels.
+    #[must_use]
+    pub fn new(route: &config::Route, timeouts: &config::Timeouts) -> Self {
+        Self {
+            keepalive: route.keepalive,
+            stall: timeouts.stall,
+            close: timeouts.close,
+            idle: timeouts.tunnel_idle,
+            lifetime: timeouts.tunnel_lifetime,
+        }
+    }
+}
+
+/// A future that moves bytes between a client and a backend until the tunnel has ended.
+#[derive(Debug)]
+pub struct Tunnel<C, B> {
+    client: Leg<C>,
+    backend: Leg<B>,
+    /// Client to backend.
+    upward: Pump,
+    /// Backend to client.
+    downward: Pump,
+    policy: Arc<Policy>,
+    place: Place,
+    opened: Tick,
+    /// When something last passed.
+    moved: Tick,
+    ending: Option<Ending>,
+}
+
+/// The socket of one side.
+#[derive(Debug)]
+pub struct End<S> {
+    /// The socket.
+    pub socket: S,
+    /// What the side had sent right behind its part of the handshake.
+    pub glued: bytes::Bytes,
+}
+
+/// One side of a tunnel.
+#[derive(Debug)]
+struct Leg<S> {
+    /// `None` once it was cut.
+    socket: Option<S>,
+    /// Whether it still takes what is written to it.
+    takes: bool,
+    keepalive: Keepalive,
+}
+
+/// That a tunnel is about to end, and since when.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    end: TunnelEnd,
+    since: Tick,
+}
+
+/// Who ended a tunnel, why, and with which code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// Who ended it.
+    pub by: Party,
+    /// Why.
+    pub cause: Cause,
+    /// The code of the first Close, if there was one with a code.
+    pub code: Option<CloseCode>,
+}
+
+/// Those who can end a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The client.
+    Client,
+    /// The backend.
+    Backend,
+    /// longwire itself.
+    Proxy,
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The party sent a Close.
+    Close,
+    /// The party ended its stream without a Close.
+    Eof,
+    /// The party's connection broke.
+    Reset,
+    /// The party did not answer a ping.
+    Dead,
+    /// The party took nothing of what was sent to it.
+    Stalled,
+    /// Nothing passed for too long.
+    Idle,
+    /// The tunnel was as old as it may become.
+    Lifetime,
+    /// The proxy stops.
+    Shutdown,
+}
+
+/// What is known of a tunnel after its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Who ended it and why.
+    pub end: TunnelEnd,
+    /// What passed from the client to the backend.
+    pub from_client: Traffic,
+    /// What passed from the backend to the client.
+    pub from_backend: Traffic,
+}
+
+const CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost");
+const BACKEND_LEFT: Farewell = (CloseCode::BAD_GATEWAY, "backend connection lost");
+const PEER_LOST: Farewell = (CloseCode::GOING_AWAY, "peer lost");
+
+const IDLE: CloseOrder = CloseOrder {
+    cause: Cause::Idle,
+    code: CloseCode::GOING_AWAY,
+    reason: "idle for too long",
+};
+const LIFETIME: CloseOrder = CloseOrder {
+    cause: Cause::Lifetime,
+    code: CloseCode::GOING_AWAY,
+    reason: "open for too long",
+};
+
+impl<C, B> Tunnel<C, B> {
+    /// A tunnel between two sides whose handshake is complete.
+    pub fn new(client: End<C>, backend: End<B>, policy: Arc<Policy>, place: Place) -> Self {
+        let now = place.now();
+        Self {
+            // Towards the backend we play the client, and towards the client the server.
+            upward: Pump::new(Role::Client, CLIENT_LEFT, &client.glued),
+            downward: Pump::new(Role::Server, BACKEND_LEFT, &backend.glued),
+            client: Leg::new(client.socket, policy.keepalive, now),
+            backend: Leg::new(backend.socket, policy.keepalive, now),
+            policy,
+            place,
+            opened: now,
+            moved: now,
+            ending: None,
+        }
+    }
+
+    /// Its number, unique in the process.
+    pub fn id(&self) -> u64 {
+        self.place.id()
+    }
+
+    /// Notes the first cause of the end; later ones follow from it.
+    fn end(&mut self, by: Party, cause: Cause, code: Option<CloseCode>, now: Tick) {
+        let end = TunnelEnd { by, cause, code };
+        self.ending.get_or_insert(Ending { end, since: now });
+    }
+
+    /// Closes both sides on our account.
+    fn close(&mut self, order: CloseOrder, now: Tick) {
+        if self.ending.is_none() {
+            self.upward.want_close((order.code, order.reason));
+            self.downward.want_close((order.code, order.reason));
+            self.end(Party::Proxy, order.cause, Some(order.code), now);
+        }
+    }
+
+    fn cut_client(&mut self, cause: Cause, now: Tick) -> bool {
+        self.upward.set_farewell(PEER_LOST);
+        self.client.cut();
+        self.end(Party::Client, cause, None, now);
+        true
+    }
+
+    fn cut_backend(&mut self, cause: Cause, now: Tick) -> bool {
+        self.downward.set_farewell(PEER_LOST);
+        self.backend.cut();
+        self.end(Party::Backend, cause, None, now);
+        true
+    }
+
+    /// Takes note of what moving bytes has shown.
+    fn observe(&mut self, before: (Traffic, Traffic), broken: Option<Party>, now: Tick) {
+        if self.upward.has_heard() {
+            self.client.keepalive.heard(now);
+        }
+        if self.downward.has_heard() {
+            self.backend.keepalive.heard(now);
+        }
+        if (self.upward.traffic(), self.downward.traffic()) != before {
+            self.moved = now;
+        }
+        if self.downward.has_sent_ping() {
+            self.client.keepalive.pinged(now);
+        }
+        if self.upward.has_sent_ping() {
+            self.backend.keepalive.pinged(now);
+        }
+        if let Some(code) = self.upward.close() {
+            self.end(Party::Client, Cause::Close, code, now);
+        }
+        if let Some(code) = self.downward.close() {
+            self.end(Party::Backend, Cause::Close, code, now);
+        }
+        if let Some(party) = broken {
+            self.end(party, Cause::Reset, None, now);
+        }
+        if self.upward.is_ending() {
+            self.end(Party::Client, Cause::Eof, None, now);
+        }
+        if self.downward.is_ending() {
+            self.end(Party::Backend, Cause::Eof, None, now);
+        }
+    }
+
+    /// Does what is due at `now`, and says whether that gave the pumps something to do.
+    fn enforce(&mut self, now: Tick) -> bool {
+        if is_past(self.downward.blocked(), self.policy.stall, now) && self.client.takes {
+            return self.cut_client(Cause::Stalled, now);
+        }
+        if is_past(self.upward.blocked(), self.policy.stall, now) && self.backend.takes {
+            return self.cut_backend(Cause::Stalled, now);
+        }
+        if self.ending.is_some() {
+            return false;
+        }
+        if let Some(order) = self.place.order() {
+            self.close(order, now);
+        } else if now >= after(self.opened, self.policy.lifetime) {
+            self.close(LIFETIME, now);
+        } else if now >= after(self.moved, self.policy.idle) {
+            self.close(IDLE, now);
+        } else {
+            return self.keep_alive(now);
+        }
+        true
+    }
+
+    /// Pings the idle and gives up the dead.
+    fn keep_alive(&mut self, now: Tick) -> bool {
+        // A side that we do not read from, since the other takes nothing, cannot be heard.
+        if self.upward.blocked().is_some() {
+            self.client.keepalive.heard(now);
+        }
+        if self.downward.blocked().is_some() {
+            self.backend.keepalive.heard(now);
+        }
+        let client = match self.client.keepalive.due(now) {
+            Due::Nothing => false,
+            Due::Ping => self.downward.want_ping(self.upward.source_token()),
+            Due::Dead => self.cut_client(Cause::Dead, now),
+        };
+        let backend = match self.backend.keepalive.due(now) {
+            Due::Nothing => false,
+            Due::Ping => self.upward.want_ping(self.downward.source_token()),
+            Due::Dead => self.cut_backend(Cause::Dead, now),
+        };
+        client || backend
+    }
+
+    /// When something is due next.
+    fn next(&self, now: Tick) -> Tick {
+        let deadlines = match self.ending {
+            Some(ending) => [self.cut_at(ending), Tick::NEVER, Tick::NEVER, Tick::NEVER],
+            None => [
+                after(self.opened, self.policy.lifetime),
+                after(self.moved, self.policy.idle),
+                self.client.keepalive.next(),
+                self.backend.keepalive.next(),
+            ],
+        };
+        let stalls = [self.upward.blocked(), self.downward.blocked()];
+        let stalls = stalls.map(|since| since.map_or(Tick::NEVER, |s| s.after(self.policy.stall)));
+        let next = deadlines.into_iter().chain(stalls).min();
+        // A ping that waits for a boundary is due already; it is looked at again in a second.
+        next.unwrap_or(Tick::NEVER).max(now)
+    }
+
+    /// When an ending tunnel is cut: what its peers still send postpones it, unless we closed.
+    fn cut_at(&self, ending: Ending) -> Tick {
+        let since = match ending.end.by {
+            Party::Proxy => ending.since,
+            Party::Client | Party::Backend => ending.since.max(self.moved),
+        };
+        since.after(self.policy.close)
+    }
+}
+
+impl<C, B> Tunnel<C, B>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Moves bytes both ways as far as they go. Ready when both directions have ended.
+    fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<()> {
+        let (client, backend) = (&mut self.client, &mut self.backend);
+        let before = (self.upward.traffic(), self.downward.traffic());
+        let mut upward = self
+            .upward
+            .poll(cx, client.source(), backend.destination(), now);
+        let mut downward = self
+            .downward
+            .poll(cx, backend.source(), client.destination(), now);
+        let mut broken = None;
+        while let Poll::Ready(Err(failure)) = &upward {
+            broken.get_or_insert(match failure {
+                Failure::Source(_) => Party::Client,
+                Failure::Destination(_) => backend.takes_no_more(Party::Backend),
+            });
+            upward = self
+                .upward
+                .poll(cx, client.source(), backend.destination(), now);
+        }
+        while let Poll::Ready(Err(failure)) = &downward {
+            broken.get_or_insert(match failure {
+                Failure::Source(_) => Party::Backend,
+                Failure::Destination(_) => client.takes_no_more(Party::Client),
+            });
+            downward = self
+                .downward
+                .poll(cx, backend.source(), client.destination(), now);
+        }
+        // A side that said Close and then broke has closed: what was read comes first.
+        self.observe(before, broken, now);
+        match (upward, downward) {
+            (Poll::Ready(_), Poll::Ready(_)) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
+        loop {
+            let now = self.place.now();
+            let pumps = self.poll_pumps(cx, now);
+            if let Some(ending) = self.ending
+                && (pumps.is_ready() || now >= self.cut_at(ending))
+            {
+                return Poll::Ready(ending.end);
+            }
+            if !self.enforce(now) {
+                self.place.wake_at(self.next(now));
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<C, B> Future for Tunnel<C, B>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let tunnel = self.get_mut();
+        tunnel.place.register(cx.waker());
+        let end = ready!(tunnel.poll_end(cx));
+        Poll::Ready(Ended {
+            end,
+            from_client: tunnel.upward.traffic(),
+            from_backend: tunnel.downward.traffic(),
+        })
+    }
+}
+
+impl<S> Leg<S> {
+    fn new(socket: S, keepalive: config::Keepalive, now: Tick) -> Self {
+        Self {
+            socket: Some(socket),
+            takes: true,
+            keepalive: Keepalive::new(keepalive, now),
+        }
+    }
+
+    fn source(&mut self) -> Option<&mut S> {
+        self.socket.as_mut()
+    }
+
+    fn destination(&mut self) -> Option<&mut S> {
+        self.socket.as_mut().filter(|_| self.takes)
+    }
+
+    /// Notes that writing to it failed; what it had sent can still be read.
+    fn takes_no_more(&mut self, party: Party) -> Party {
+        self.takes = false;
+        party
+    }
+
+    fn cut(&mut self) {
+        self.socket = None;
+        self.takes = false;
+    }
+}
+
+/// When `duration` has passed since `since`, if there is such a limit.
+fn after(since: Tick, duration: Option<Duration>) -> Tick {
+    duration.map_or(Tick::NEVER, |duration| since.after(duration))
+}
+
+fn is_past(since: Option<Tick>, limit: Duration, now: Tick) -> bool {
+    since.is_some_and(|since| now >= since.after(limit))
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Close => "close",
+            Self::Eof => "eof",
+            Self::Reset => "reset",
+            Self::Dead => "dead",
+            Self::Stalled => "stalled",
+            Self::Idle => "idle",
+            Self::Lifetime => "lifetime",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}

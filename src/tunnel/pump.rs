@@ -1,0 +1,458 @@
+//! One direction of a tunnel: read, scan, write; our control frames at boundaries only.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::clock::Tick;
+use crate::websocket::{
+    CloseCode, Opcode, Role,
+    frame::{self, FrameHeader},
+    scanner::{Scanned, Scanner, Token, Until, Verdict},
+};
+
+/// What is read at a time: one system call's worth of a large message.
+const SCRATCH_LEN: usize = 64 * 1024;
+
+thread_local! {
+    /// What the tunnels of a worker read into, one after the other, so that none owns a buffer.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_LEN].into_boxed_slice());
+}
+
+/// The direction from a source to a destination.
+#[derive(Debug)]
+pub(super) struct Pump {
+    phase: Phase,
+    scanner: Scanner,
+    watch: Watch,
+    /// Whether the source has sent anything since this was last asked.
+    heard: bool,
+    /// Whom we play towards the destination: it decides whether our frames are masked.
+    role: Role,
+    /// What the destination has not taken yet. It ends where the scanner stands.
+    pending: BytesMut,
+    /// Whether the destination may hold back what it took.
+    unflushed: bool,
+    /// Since when the destination has taken nothing of what waits for it.
+    blocked: Option<Tick>,
+    ping: Ping,
+    /// A Close of ours that waits for a boundary.
+    close: Option<Farewell>,
+    /// What the destination is told if the source ends without a Close.
+    farewell: Farewell,
+}
+
+/// A code and a reason for a Close frame.
+pub(super) type Farewell = (CloseCode, &'static str);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// What is read is passed on.
+    Passing,
+    /// Our Close has gone, or the destination has: what is read is dropped.
+    Dropping,
+    /// The source has ended: what is pending is written, then the end itself.
+    Ending,
+    /// The end has been passed on.
+    Ended,
+}
+
+/// A ping of ours on its way to the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ping {
+    None,
+    /// It waits for a boundary.
+    Wanted(Token),
+    /// It is among the pending bytes.
+    Pending,
+    /// The destination has taken it.
+    Sent,
+}
+
+/// What a pump sees in the frames that go by.
+#[derive(Debug, Default)]
+struct Watch {
+    traffic: Traffic,
+    /// What our pings to the source carry, once there was one.
+    token: Option<Token>,
+    /// The source's Close, with its code if it has one.
+    close: Option<Option<CloseCode>>,
+}
+
+/// What has passed in one direction, without frames of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes.
+    pub bytes: u64,
+    /// Messages that were passed to their end.
+    pub messages: u64,
+}
+
+/// Which side failed a pump, and how.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It could not be read from.
+    Source(io::Error),
+    /// It could not be written to.
+    Destination(io::Error),
+}
+
+impl Pump {
+    /// A pump towards a destination to which we play `role`. It starts with `glued`: bytes that the
+    /// source had sent right behind its part of the handshake.
+    pub(super) fn new(role: Role, farewell: Farewell, glued: &[u8]) -> Self {
+        let mut pump = Self {
+            phase: Phase::Passing,
+            scanner: Scanner::default(),
+            watch: Watch::default(),
+            heard: false,
+            role,
+            pending: BytesMut::new(),
+            unflushed: false,
+            blocked: None,
+            ping: Ping::None,
+            close: None,
+            farewell,
+        };
+        let mut glued = glued.to_vec();
+        let scanned = pump.scan(&mut glued, Until::ChunkEnd);
+        pump.pending.extend_from_slice(&glued[..scanned.released]);
+        pump
+    }
+
+    /// Moves bytes until one of the sides has to be waited for; ready when the end of the source
+    /// has been passed on. A side that is `None` is gone.
+    ///
+    /// # Errors
+    /// Each failure once; the pump is to be polled again, and goes on with what is left.
+    pub(super) fn poll<S, D>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Option<&mut S>,
+        mut destination: Option<&mut D>,
+        now: Tick,
+    ) -> Poll<Result<(), Failure>>
+    where
+        S: AsyncRead + Unpin,
+        D: AsyncWrite + Unpin,
+    {
+        loop {
+            self.put_in_ours();
+            let Some(to) = destination.as_deref_mut() else {
+                self.lose_destination();
+                if self.phase == Phase::Ended {
+                    return Poll::Ready(Ok(()));
+                }
+                ready!(self.poll_read::<_, D>(cx, source.as_deref_mut(), None, now))?;
+                continue;
+            };
+            ready!(self.poll_write_pending(cx, to, now))?;
+            match self.phase {
+                Phase::Passing | Phase::Dropping => {
+                    let to = destination.as_deref_mut();
+                    ready!(self.poll_read(cx, source.as_deref_mut(), to, now))?;
+                }
+                Phase::Ending => {
+                    let shut = ready!(Pin::new(to).poll_shutdown(cx));
+                    self.phase = Phase::Ended;
+                    shut.map_err(Failure::Destination)?;
+                }
+                Phase::Ended => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Asks for a ping that carries `token`, at the next boundary.
+    /// False if one is on its way already.
+    pub(super) fn want_ping(&mut self, token: Token) -> bool {
+        let is_new = self.ping == Ping::None;
+        if is_new {
+            self.ping = Ping::Wanted(token);
+        }
+        is_new
+    }
+
+    /// Whether the destination has taken a ping since this was last asked.
+    pub(super) fn has_sent_ping(&mut self) -> bool {
+        let sent = self.ping == Ping::Sent;
+        if sent {
+            self.ping = Ping::None;
+        }
+        sent
+    }
+
+    /// The token that pings to the source carry; pongs that bring it back are taken out.
+    pub(super) fn source_token(&mut self) -> Token {
+        *self.watch.token.get_or_insert_with(rand::random)
+    }
+
+    /// Asks for a Close at the next boundary. What the source sends after it is dropped, up to its
+    /// own Close, with which it ends.
+    pub(super) fn want_close(&mut self, farewell: Farewell) {
+        self.close = Some(farewell);
+    }
+
+    /// Sets what the destination is told if the source ends without a Close.
+    pub(super) fn set_farewell(&mut self, farewell: Farewell) {
+        self.farewell = farewell;
+    }
+
+    /// Whether the source has sent anything since this was last asked.
+    pub(super) fn has_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// The source's Close, if it has sent one, with its code if that has one.
+    pub(super) fn close(&self) -> Option<Option<CloseCode>> {
+        self.watch.close
+    }
+
+    /// Whether the source has ended.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending | Phase::Ended)
+    }
+
+    /// Since when the destination has taken nothing of what waits for it, if it does not.
+    pub(super) fn blocked(&self) -> Option<Tick> {
+        self.blocked
+    }
+
+    /// What has passed so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.watch.traffic
+    }
+
+    /// Writes what the destination has not taken yet, and gives the memory back.
+    fn poll_write_pending<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut D,
+        now: Tick,
+    ) -> Poll<Result<(), Failure>> {
+        while !self.pending.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, &self.pending) {
+                Poll::Ready(written) => {
+                    let written = written.and_then(some_bytes).map_err(Failure::Destination);
+                    self.pending.advance(written?);
+                    self.unflushed = true;
+                    self.blocked = None;
+                }
+                Poll::Pending => return self.blocked_at(now),
+            }
+        }
+        self.pending = BytesMut::new();
+        if self.unflushed {
+            match Pin::new(to).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed.map_err(Failure::Destination)?,
+                Poll::Pending => return self.blocked_at(now),
+            }
+            self.unflushed = false;
+            self.blocked = None;
+        }
+        if self.ping == Ping::Pending {
+            self.ping = Ping::Sent;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn blocked_at<T>(&mut self, now: Tick) -> Poll<T> {
+        self.blocked.get_or_insert(now);
+        Poll::Pending
+    }
+
+    /// Reads once, and passes on what was read.
+    fn poll_read<S, D>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: Option<&mut S>,
+        destination: Option<&mut D>,
+        now: Tick,
+    ) -> Poll<Result<(), Failure>>
+    where
+        S: AsyncRead + Unpin,
+        D: AsyncWrite + Unpin,
+    {
+        let Some(source) = source else {
+            self.end();
+            return Poll::Ready(Ok(()));
+        };
+        SCRATCH.with_borrow_mut(|scratch| {
+            // What the scanner holds back goes in front of what follows it.
+            let held = self.scanner.held().len();
+            scratch[..held].copy_from_slice(self.scanner.held());
+            let mut buffer = ReadBuf::new(&mut scratch[held..]);
+            let read = ready!(Pin::new(source).poll_read(cx, &mut buffer));
+            let filled = buffer.filled().len();
+            match read {
+                Ok(()) if filled > 0 => {
+                    self.heard = true;
+                    self.scanner.release_held();
+                    self.pass(cx, &mut scratch[..held + filled], destination, now)
+                        .map_err(Failure::Destination)?;
+                }
+                // A peer that ends TLS without close_notify has ended all the same: whether its
+                // last message is whole, the frames tell.
+                Ok(()) => self.end(),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end(),
+                Err(error) => {
+                    self.end();
+                    return Poll::Ready(Err(Failure::Source(error)));
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Passes `chunk` on, with our frames put in where a boundary allows.
+    fn pass<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut chunk: &mut [u8],
+        mut destination: Option<&mut D>,
+        now: Tick,
+    ) -> io::Result<()> {
+        let mut outcome = Ok(());
+        while !chunk.is_empty() {
+            let until = if self.has_ours() {
+                Until::Boundary
+            } else {
+                Until::ChunkEnd
+            };
+            let scanned = self.scan(chunk, until);
+            if let (Phase::Passing, Some(to)) = (self.phase, destination.as_deref_mut()) {
+                let written = self.write(cx, &chunk[..scanned.released], to, now);
+                if written.is_err() {
+                    // The rest is scanned all the same: the source may still say its Close.
+                    self.lose_destination();
+                    outcome = written;
+                }
+            }
+            chunk = &mut chunk[scanned.rest..];
+            self.put_in_ours();
+        }
+        if self.phase == Phase::Dropping && self.watch.close.is_some() {
+            self.phase = Phase::Ending;
+        }
+        outcome
+    }
+
+    /// Follows the frames in `chunk`, and counts what is passed on.
+    fn scan(&mut self, chunk: &mut [u8], until: Until) -> Scanned {
+        let mut messages = 0;
+        let scanned = self.scanner.scan(chunk, until, |header, payload| {
+            messages += u64::from(header.ends_message());
+            self.watch.judge(header, payload)
+        });
+        if self.phase == Phase::Passing {
+            self.watch.traffic.messages += messages;
+            self.watch.traffic.bytes += scanned.released as u64;
+        }
+        scanned
+    }
+
+    /// Writes `bytes`, keeping what the destination does not take.
+    fn write<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+        to: &mut D,
+        now: Tick,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() && self.pending.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, bytes) {
+                Poll::Ready(written) => {
+                    bytes = &bytes[written.and_then(some_bytes)?..];
+                    self.unflushed = true;
+                }
+                Poll::Pending => {
+                    self.blocked.get_or_insert(now);
+                    break;
+                }
+            }
+        }
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn has_ours(&self) -> bool {
+        self.close.is_some() || matches!(self.ping, Ping::Wanted(_))
+    }
+
+    /// Puts our frames into the stream, if it stands at a boundary and no Close has gone.
+    fn put_in_ours(&mut self) {
+        if self.phase != Phase::Passing || self.scanner.is_inside_frame() {
+            return;
+        }
+        if self.watch.close.is_some() {
+            self.close = None;
+            self.ping = Ping::None;
+        } else if let Some(farewell) = self.close.take() {
+            self.put_in_close(farewell);
+            self.phase = Phase::Dropping;
+        } else if let Ping::Wanted(token) = self.ping {
+            self.pending
+                .extend_from_slice(&frame::ping(&token, self.role));
+            self.ping = Ping::Pending;
+        }
+    }
+
+    fn put_in_close(&mut self, (code, reason): Farewell) {
+        let close = frame::close(code, reason, self.role);
+        self.pending.extend_from_slice(&close);
+        self.ping = Ping::None;
+    }
+
+    /// The source has ended: what was held back goes out, and a Close if there was none and the
+    /// stream stands between two frames.
+    fn end(&mut self) {
+        if self.phase == Phase::Passing {
+            let held = self.scanner.release_held();
+            self.pending.extend_from_slice(&held);
+            self.watch.traffic.bytes += held.len() as u64;
+            let inside_frame = self.scanner.is_inside_frame() || !held.is_empty();
+            if !inside_frame && self.watch.close.is_none() {
+                self.put_in_close(self.farewell);
+            }
+        }
+        self.phase = Phase::Ending;
+    }
+
+    fn lose_destination(&mut self) {
+        self.pending = BytesMut::new();
+        self.blocked = None;
+        self.phase = match self.phase {
+            Phase::Passing | Phase::Dropping => Phase::Dropping,
+            Phase::Ending | Phase::Ended => Phase::Ended,
+        };
+    }
+}
+
+impl Watch {
+    fn judge(&mut self, header: &FrameHeader, payload: &[u8]) -> Verdict {
+        match header.opcode {
+            Opcode::Pong if self.token.is_some_and(|token| payload == token) => {
+                return Verdict::Take;
+            }
+            Opcode::Close if self.close.is_none() => {
+                let code = payload.try_into().ok().map(u16::from_be_bytes);
+                self.close = Some(code.map(CloseCode));
+            }
+            _ => {}
+        }
+        Verdict::Pass
+    }
+}
+
+/// A write that takes nothing of something will never take more.
+fn some_bytes(written: usize) -> io::Result<usize> {
+    match written {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
+    }
+}

@@ -1,0 +1,319 @@
+//! The opening handshake (RFC 6455, section 4): is this an upgrade, and was it granted?
+//!
+//! Both answers are stricter than most endpoints', for between two endpoints that disagree about
+//! whether a connection was upgraded, requests can be smuggled.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+    request, response,
+};
+use sha1::{Digest, Sha1};
+
+/// What a client asked for in a valid opening handshake: what a backend's answer must agree with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    accept: HeaderValue,
+    subprotocols: Vec<String>,
+    extensions: Vec<String>,
+}
+
+/// Why a request that asks for a WebSocket cannot have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadOffer {
+    /// `Sec-WebSocket-Version` is not 13: 426, naming 13 (RFC 6455, section 4.4).
+    #[error("Sec-WebSocket-Version is not 13")]
+    Version,
+    /// `Sec-WebSocket-Key` is not one base64 value of 16 bytes.
+    #[error("Sec-WebSocket-Key is not one base64 value of 16 bytes")]
+    Key,
+    /// It announces a body, whose end a backend might see elsewhere.
+    #[error("a WebSocket handshake has no body")]
+    Body,
+}
+
+/// Why a backend's 101 is no answer to the offer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAnswer {
+    /// `Upgrade` is not `websocket`.
+    #[error("its Upgrade is not websocket")]
+    Upgrade,
+    /// `Connection` does not contain `upgrade`.
+    #[error("its Connection does not contain upgrade")]
+    Connection,
+    /// `Sec-WebSocket-Accept` is not what the key asks for.
+    #[error("its Sec-WebSocket-Accept does not fit the key")]
+    Accept,
+    /// It chose a subprotocol that the client did not offer, or several.
+    #[error("it chose a subprotocol that the client did not offer")]
+    Subprotocol,
+    /// It chose an extension that the client did not offer.
+    #[error("it chose the extension `{0}`, which the client did not offer")]
+    Extension(String),
+}
+
+impl Offer {
+    /// The offer in a request's head; `None` if it does not ask for a WebSocket.
+    ///
+    /// # Errors
+    /// If it asks for one in a way that must be refused.
+    pub fn of(request: &request::Parts) -> Result<Option<Self>, BadOffer> {
+        if !asks_for_websocket(request) {
+            return Ok(None);
+        }
+        let headers = &request.headers;
+        if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+            return Err(BadOffer::Version);
+        }
+        let key = only(headers, &SEC_WEBSOCKET_KEY).filter(|key| is_key(key));
+        let key = key.ok_or(BadOffer::Key)?;
+        if announces_body(headers) {
+            return Err(BadOffer::Body);
+        }
+        Ok(Some(Self {
+            accept: accept(key),
+            subprotocols: tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
+                .map(str::to_owned)
+                .collect(),
+            extensions: extension_names(headers).map(str::to_owned).collect(),
+        }))
+    }
+
+    /// Checks a backend's 101 against this offer.
+    ///
+    /// # Errors
+    /// If it does not answer it.
+    pub fn check(&self, answer: &response::Parts) -> Result<(), BadAnswer> {
+        debug_assert_eq!(answer.status, StatusCode::SWITCHING_PROTOCOLS);
+        let headers = &answer.headers;
+        if only(headers, &UPGRADE).is_none_or(|value| !is_websocket(value)) {
+            return Err(BadAnswer::Upgrade);
+        }
+        if !has_token(headers, &CONNECTION, "upgrade") {
+            return Err(BadAnswer::Connection);
+        }
+        if only(headers, &SEC_WEBSOCKET_ACCEPT) != Some(&self.accept) {
+            return Err(BadAnswer::Accept);
+        }
+        if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && !self.offers_subprotocol(headers) {
+            return Err(BadAnswer::Subprotocol);
+        }
+        match extension_names(headers).find(|name| !self.extensions.iter().any(|e| e == name)) {
+            Some(name) => Err(BadAnswer::Extension(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn offers_subprotocol(&self, answer: &HeaderMap) -> bool {
+        // Subprotocols are case-sensitive (RFC 6455, section 4.1).
+        only(answer, &SEC_WEBSOCKET_PROTOCOL)
+            .is_some_and(|chosen| self.subprotocols.iter().any(|offered| chosen == offered))
+    }
+}
+
+/// The `Sec-WebSocket-Accept` that `key` asks for (RFC 6455, section 4.2.2).
+#[must_use]
+pub fn accept(key: &HeaderValue) -> HeaderValue {
+    let digest = Sha1::new()
+        .chain_update(key)
+        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
+        .finalize();
+    HeaderValue::from_str(&BASE64_STANDARD.encode(digest)).expect("base64 is a header value")
+}
+
+/// Whether the comma-separated lists in the headers `name` contain `token`, in any case.
+#[must_use]
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|t| t.eq_ignore_ascii_case(token))
+}
+
+fn asks_for_websocket(request: &request::Parts) -> bool {
+    request.method == Method::GET
+        && request.version == Version::HTTP_11
+        && has_token(&request.headers, &UPGRADE, "websocket")
+        && has_token(&request.headers, &CONNECTION, "upgrade")
+}
+
+fn is_websocket(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
+fn is_key(key: &HeaderValue) -> bool {
+    BASE64_STANDARD
+        .decode(key)
+        .is_ok_and(|nonce| nonce.len() == 16)
+}
+
+fn announces_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length != "0")
+}
+
+/// The value of the header `name`, if it stands there once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    let values = headers.get_all(name).into_iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+fn extension_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    tokens(headers, &SEC_WEBSOCKET_EXTENSIONS)
+        .map(|extension| extension.split(';').next().unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+
+    use super::*;
+
+    /// The handshake of RFC 6455, section 1.2, with `changes` made to its headers.
+    fn offer(changes: &[(&'static str, &'static str)]) -> Result<Option<Offer>, BadOffer> {
+        let mut request = Request::get("/chat").body(()).unwrap();
+        for (name, value) in [
+            ("upgrade", "websocket"),
+            ("connection", "keep-alive, Upgrade"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-protocol", "chat, superchat"),
+            (
+                "sec-websocket-extensions",
+                "permessage-deflate; client_max_window_bits",
+            ),
+        ] {
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        for (name, value) in changes {
+            request.headers_mut().remove(*name);
+            if !value.is_empty() {
+                request
+                    .headers_mut()
+                    .append(*name, HeaderValue::from_static(value));
+            }
+        }
+        Offer::of(&request.into_parts().0)
+    }
+
+    fn checked(changes: &[(&'static str, &'static str)]) -> Result<(), BadAnswer> {
+        let mut response = Response::builder().status(101).body(()).unwrap();
+        for (name, value) in [
+            ("upgrade", "WebSocket"),
+            ("connection", "upgrade"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ]
+        .iter()
+        .chain(changes)
+        {
+            response
+                .headers_mut()
+                .insert(*name, HeaderValue::from_static(value));
+        }
+        let offer = offer(&[]).unwrap().unwrap();
+        offer.check(&response.into_parts().0)
+    }
+
+    #[test]
+    fn the_handshake_of_the_rfc_is_an_offer_and_its_answer_fits() {
+        assert_eq!(checked(&[]), Ok(()));
+        assert_eq!(checked(&[("sec-websocket-protocol", "superchat")]), Ok(()));
+        assert_eq!(
+            checked(&[("sec-websocket-extensions", "permessage-deflate; x=1")]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_request_that_does_not_ask_rightly_for_a_websocket_is_no_offer() {
+        assert_eq!(offer(&[("upgrade", "h2c")]), Ok(None));
+        assert_eq!(offer(&[("upgrade", "")]), Ok(None));
+        assert_eq!(offer(&[("connection", "keep-alive")]), Ok(None));
+
+        let mut old = Request::get("/")
+            .version(Version::HTTP_10)
+            .body(())
+            .unwrap();
+        old.headers_mut()
+            .insert(UPGRADE, HeaderValue::from_static("websocket"));
+        old.headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        assert_eq!(Offer::of(&old.into_parts().0), Ok(None));
+    }
+
+    #[test]
+    fn a_bad_offer_is_refused_for_what_is_bad() {
+        assert_eq!(
+            offer(&[("sec-websocket-version", "8")]),
+            Err(BadOffer::Version)
+        );
+        assert_eq!(
+            offer(&[("sec-websocket-version", "")]),
+            Err(BadOffer::Version)
+        );
+        assert_eq!(offer(&[("sec-websocket-key", "")]), Err(BadOffer::Key));
+        assert_eq!(
+            offer(&[("sec-websocket-key", "c2hvcnQ=")]),
+            Err(BadOffer::Key)
+        );
+        assert_eq!(
+            offer(&[("sec-websocket-key", "not base64!")]),
+            Err(BadOffer::Key)
+        );
+        assert_eq!(offer(&[("content-length", "5")]), Err(BadOffer::Body));
+        assert_eq!(
+            offer(&[("transfer-encoding", "chunked")]),
+            Err(BadOffer::Body)
+        );
+        assert!(offer(&[("content-length", "0")]).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_answer_that_was_not_asked_for_is_refused() {
+        assert_eq!(checked(&[("upgrade", "h2c")]), Err(BadAnswer::Upgrade));
+        assert_eq!(
+            checked(&[("connection", "close")]),
+            Err(BadAnswer::Connection)
+        );
+        assert_eq!(
+            checked(&[("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")]),
+            Err(BadAnswer::Accept)
+        );
+        assert_eq!(
+            checked(&[("sec-websocket-protocol", "Chat")]),
+            Err(BadAnswer::Subprotocol)
+        );
+        assert_eq!(
+            checked(&[("sec-websocket-extensions", "x-other")]),
+            Err(BadAnswer::Extension("x-other".into()))
+        );
+    }
+
+    #[test]
+    fn two_keys_are_no_key() {
+        let request = Request::get("/")
+            .header(UPGRADE, "websocket")
+            .header(CONNECTION, "upgrade")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+            .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+            .body(())
+            .unwrap();
+        assert_eq!(Offer::of(&request.into_parts().0), Err(BadOffer::Key));
+    }
+}

@@ -1,0 +1,5 @@
+//! What longwire promises, over real sockets: a module for each behaviour.
+
+mod affinity;
+mod architecture;
+mod support;

@@ -1,0 +1,124 @@
+use std::{convert::Infallible, net::SocketAddr};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::AbortHandle,
+};
+use tokio_tungstenite::{
+    accept_hdr_async,
+    tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response as Accepted},
+};
+
+pub(crate) type Request = hyper::Request<Incoming>;
+pub(crate) type Response = hyper::Response<Full<Bytes>>;
+
+/// A server of the test's own. It stops to accept when dropped or stopped.
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    accepting: AbortHandle,
+}
+
+/// As many WebSocket backends that send every message back, each saying who it is in the header
+/// `x-backend` of its 101.
+pub(crate) async fn echo_cluster(count: usize) -> Vec<Backend> {
+    let mut cluster = Vec::new();
+    for _ in 0..count {
+        cluster.push(Backend::echo().await);
+    }
+    cluster
+}
+
+impl Backend {
+    /// A WebSocket server that sends every message back.
+    pub(crate) async fn echo() -> Self {
+        Self::serving(|socket, own| async move {
+            let name = own.to_string();
+            #[expect(clippy::result_large_err, reason = "the library's own signature")]
+            let say_who = |_: &Handshake, mut response: Accepted| {
+                response
+                    .headers_mut()
+                    .insert("x-backend", name.parse().unwrap());
+                Ok::<_, ErrorResponse>(response)
+            };
+            // A client that does not ask for a WebSocket, or leaves, is no fault of the test's.
+            let Ok(websocket) = accept_hdr_async(socket, say_who).await else {
+                return;
+            };
+            let (mut send, mut receive) = websocket.split();
+            while let Some(Ok(message)) = receive.next().await {
+                let is_data = message.is_text() || message.is_binary();
+                if is_data && send.send(message).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await
+    }
+
+    /// An HTTP/1.1 server with that answer to every request.
+    pub(crate) async fn http<F, A>(answer: F) -> Self
+    where
+        F: Fn(Request) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        Self::serving(move |socket, _| {
+            let answer = answer.clone();
+            async move {
+                let service = service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                let served = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+                // How the proxy ends the connection is its own affair.
+                let _ = served.await;
+            }
+        })
+        .await
+    }
+
+    /// A server that does with each connection what the test says. It is told its own address.
+    pub(crate) async fn serving<F, S>(serve: F) -> Self
+    where
+        F: Fn(TcpStream, SocketAddr) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, address));
+            }
+        });
+        Self {
+            address,
+            accepting: accepting.abort_handle(),
+        }
+    }
+
+    /// An address on which nobody listens: connections to it are refused.
+    pub(crate) async fn refusing() -> Self {
+        let backend = Self::serving(|_, _| async {}).await;
+        backend.stop().await;
+        backend
+    }
+
+    /// Stops to accept. Connections that it has go on.
+    pub(crate) async fn stop(&self) {
+        self.accepting.abort();
+        // The socket is closed once the task is gone.
+        while TcpStream::connect(self.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}

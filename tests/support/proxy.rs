@@ -1,0 +1,162 @@
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use longwire::{
+    config::Config,
+    pool::Pool,
+    server::{Placement, Server, Stopped},
+    tunnel::registry::Registry,
+};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
+
+use super::{Answer, Backend, Client, Raw, http};
+
+/// A running proxy.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    /// Every address that it listens on, in the configuration's order.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) pools: Arc<[Arc<Pool>]>,
+    pub(crate) registry: Arc<Registry>,
+    stop: Option<oneshot::Sender<()>>,
+    abort: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Stopped>,
+}
+
+/// The configuration of a proxy with one pool, `main`, for every host and path.
+pub(crate) struct ProxyBuilder {
+    backends: Vec<String>,
+    listener: String,
+    route: String,
+    pool: String,
+    rest: String,
+}
+
+impl Proxy {
+    pub(crate) fn fronting<'b>(backends: impl IntoIterator<Item = &'b Backend>) -> ProxyBuilder {
+        Self::fronting_addresses(
+            backends
+                .into_iter()
+                .map(|backend| backend.address.to_string()),
+        )
+    }
+
+    pub(crate) fn fronting_addresses(
+        backends: impl IntoIterator<Item = impl ToString>,
+    ) -> ProxyBuilder {
+        ProxyBuilder {
+            backends: backends.into_iter().map(|b| b.to_string()).collect(),
+            listener: String::new(),
+            route: String::new(),
+            pool: String::new(),
+            rest: String::new(),
+        }
+    }
+
+    /// A proxy with exactly this configuration.
+    pub(crate) async fn with_config(text: &str) -> Self {
+        let config = Config::parse(text, "test", Path::new(env!("CARGO_MANIFEST_DIR")));
+        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        let server = Server::bind(&config, Placement::Current).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (abort, aborted) = oneshot::channel::<()>();
+        let addresses = server.addresses();
+        let (pools, registry) = (server.pools(), server.registry());
+        let running = tokio::spawn(server.run(async { stopped.await.unwrap_or(()) }, async {
+            aborted.await.unwrap_or(())
+        }));
+        Self {
+            address: addresses[0],
+            addresses,
+            pools,
+            registry,
+            stop: Some(stop),
+            abort: Some(abort),
+            running,
+        }
+    }
+
+    /// A WebSocket client that has been let in.
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address, "/", &[]).await
+    }
+
+    /// The same, with an affinity cookie or another header value pair of that kind.
+    pub(crate) async fn connect_with_cookie(&self, cookie: &str) -> Client {
+        Client::connect(self.address, "/", &[("cookie", cookie)]).await
+    }
+
+    /// The same, for a path and with headers.
+    pub(crate) async fn connect_to(&self, path: &str, headers: &[(&str, &str)]) -> Client {
+        Client::connect(self.address, path, headers).await
+    }
+
+    /// A bare connection on which nothing has been said yet.
+    pub(crate) async fn raw(&self) -> Raw {
+        Raw::new(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// The whole answer to a GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        http::get(self.address, path, &[]).await
+    }
+
+    /// The whole answer to a GET with headers.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        http::get(self.address, path, headers).await
+    }
+
+    /// Asks the proxy to stop gracefully; [`stopped`](Self::stopped) waits for it.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Asks a stopping proxy to stop at once.
+    pub(crate) fn abort(&mut self) {
+        drop(self.abort.take());
+    }
+
+    /// How it has stopped.
+    pub(crate) async fn stopped(self) -> Stopped {
+        self.running.await.unwrap()
+    }
+}
+
+impl ProxyBuilder {
+    /// Lines for the pool's affinity, as in `"cookie"` or `{ by = "header", name = "x-room" }`.
+    pub(crate) fn affinity(self, affinity: &str) -> Self {
+        self.pool(&format!("affinity = {affinity}"))
+    }
+
+    /// Lines for `[pool.main]`.
+    pub(crate) fn pool(mut self, lines: &str) -> Self {
+        self.pool += &format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[[listener]]`.
+    pub(crate) fn listener(mut self, lines: &str) -> Self {
+        self.listener += &format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[[route]]`.
+    pub(crate) fn route(mut self, lines: &str) -> Self {
+        self.route += &format!("{lines}\n");
+        self
+    }
+
+    /// Whole further sections, such as `[timeouts]` with its lines.
+    pub(crate) fn config(mut self, sections: &str) -> Self {
+        self.rest += &format!("{sections}\n");
+        self
+    }
+
+    pub(crate) async fn start(self) -> Proxy {
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n{}[[route]]\npool = \"main\"\n{}\
+             [pool.main]\nbackends = {:?}\n{}{}",
+            self.listener, self.route, self.backends, self.pool, self.rest
+        );
+        Proxy::with_config(&text).await
+    }
+}
