@@ -6,12 +6,12 @@ pub mod balance;
 pub mod connect;
 pub mod idle;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
 use self::{
-    affinity::{Affinity, Asker, Outcome, Wish},
+    affinity::{Affinity, Asker, Claim, Outcome, Wish},
     backend::{Backend, Lease, Use},
     balance::Balancer,
     connect::{ConnectError, Connector},
@@ -33,9 +33,7 @@ pub struct Pool {
 pub struct Selection<'p> {
     pool: &'p Pool,
     used_for: Use,
-    ip: IpAddr,
-    over_tls: bool,
-    wish: Wish,
+    claim: Claim,
     tried: Vec<usize>,
 }
 
@@ -91,9 +89,7 @@ impl Pool {
         Selection {
             pool: self,
             used_for,
-            ip: asker.ip,
-            over_tls: asker.over_tls,
-            wish: self.affinity.wish(asker),
+            claim: self.affinity.claim(asker),
             tried: Vec::new(),
         }
     }
@@ -118,10 +114,12 @@ impl Pool {
     pub const FORGET_EVERY: Duration = Duration::from_secs(10);
 }
 
-impl Selection<'_> {
-    /// The next backend to try: the one that the client's affinity asks for, then others. `None`
-    /// when no backend is left that has room.
-    pub fn next(&mut self) -> Option<Lease> {
+/// The backends to try: the one that the client's affinity asks for, then others, until none is left
+/// that has room.
+impl Iterator for Selection<'_> {
+    type Item = Lease;
+
+    fn next(&mut self) -> Option<Lease> {
         loop {
             let index = self.candidate()?;
             self.tried.push(index);
@@ -131,12 +129,14 @@ impl Selection<'_> {
             }
         }
     }
+}
 
+impl Selection<'_> {
     fn candidate(&self) -> Option<usize> {
         let takes = |index: usize| {
             !self.tried.contains(&index) && self.pool.backends[index].has_room(self.used_for)
         };
-        let wished = match &self.wish {
+        let wished = match &self.claim.wish {
             Wish::Anyone { .. } => None,
             Wish::This { index, .. } => Some(*index).filter(|index| takes(*index)),
             Wish::Ranked { key } => self.pool.affinity.ranking().best(*key, takes),
@@ -148,10 +148,8 @@ impl Selection<'_> {
     #[must_use]
     pub fn settle(self, mut lease: Lease) -> Selected {
         let chosen = self.tried.last().copied().unwrap_or_default();
-        let bond =
-            self.pool
-                .affinity
-                .bind(&self.wish, chosen, self.used_for, (self.ip, self.over_tls));
+        let affinity = &self.pool.affinity;
+        let bond = affinity.bind(&self.claim, chosen, self.used_for);
         lease.hold(bond.hold);
         Selected {
             lease,

@@ -78,7 +78,7 @@ impl Exchange<'_> {
         outgoing: &mut Outgoing,
     ) -> Result<(Lease, Response<Incoming>, SendRequest<RequestBody>), Rejection> {
         let mut last = Rejection::NoRoom;
-        while let Some(lease) = selection.next() {
+        for lease in selection {
             let mut idle = lease.backend().idle().take(self.arrival.connection.worker);
             loop {
                 let is_reused = idle.is_some();

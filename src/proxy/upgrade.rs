@@ -92,7 +92,7 @@ impl Exchange<'_> {
     /// Connects to one backend after the other until one is reached: nothing was sent so far.
     async fn reach(&self, selection: &mut Selection<'_>) -> Result<(Lease, Stream), Rejection> {
         let mut last = Rejection::NoRoom;
-        while let Some(lease) = selection.next() {
+        for lease in selection {
             match self.route.pool.connect(lease.backend()).await {
                 Ok(stream) => return Ok((lease, stream)),
                 Err(error) => {

@@ -51,9 +51,17 @@ enum By {
     Query(String),
 }
 
+/// A client, as far as affinity is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) wish: Wish,
+    ip: IpAddr,
+    over_tls: bool,
+}
+
 /// What a client's affinity asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub(super) enum Wish {
     /// Nothing: the client is balanced.
     Anyone {
         /// What that means for it.
@@ -115,8 +123,16 @@ impl Affinity {
         &self.ranking
     }
 
-    /// What the asker's affinity asks for.
-    pub(super) fn wish(&self, asker: &Asker<'_>) -> Wish {
+    /// What the asker's affinity asks for, and what it takes to bind it.
+    pub(super) fn claim(&self, asker: &Asker<'_>) -> Claim {
+        Claim {
+            wish: self.wish(asker),
+            ip: asker.ip,
+            over_tls: asker.over_tls,
+        }
+    }
+
+    fn wish(&self, asker: &Asker<'_>) -> Wish {
         let by_key = |key: Option<&[u8]>| match key {
             Some(key) => Wish::Ranked {
                 key: ranking::hash(key),
@@ -151,16 +167,11 @@ impl Affinity {
         }
     }
 
-    /// Binds a client that wished for `wish` to the backend that it got.
-    pub(super) fn bind(
-        &self,
-        wish: &Wish,
-        got: usize,
-        used_for: Use,
-        (ip, over_tls): (IpAddr, bool),
-    ) -> Bond {
-        let outcome = self.outcome(wish, got);
-        let is_settled = *wish
+    /// Binds a client to the backend that it got.
+    pub(super) fn bind(&self, claim: &Claim, got: usize, used_for: Use) -> Bond {
+        let Claim { wish, ip, over_tls } = *claim;
+        let outcome = self.outcome(&wish, got);
+        let is_settled = wish
             == (Wish::This {
                 index: got,
                 renew: false,
