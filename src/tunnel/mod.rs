@@ -72,6 +72,8 @@ pub struct Tunnel<C, B> {
     /// When something last passed.
     moved: Tick,
     ending: Option<Ending>,
+    /// When we decided that it has to end: from then on nothing postpones that.
+    closed: Option<Tick>,
 }
 
 /// The socket of one side.
@@ -184,6 +186,7 @@ impl<C, B> Tunnel<C, B> {
             opened: now,
             moved: now,
             ending: None,
+            closed: None,
         }
     }
 
@@ -198,13 +201,15 @@ impl<C, B> Tunnel<C, B> {
         self.ending.get_or_insert(Ending { end, since: now });
     }
 
-    /// Closes both sides on our account.
+    /// Closes both sides on our account, unless they are about to end by themselves; that they do
+    /// before long is seen to here too.
     fn close(&mut self, order: CloseOrder, now: Tick) {
         if self.ending.is_none() {
             self.upward.want_close((order.code, order.reason));
             self.downward.want_close((order.code, order.reason));
             self.end(Party::Proxy, order.cause, Some(order.code), now);
         }
+        self.closed = Some(now);
     }
 
     fn cut_client(&mut self, cause: Cause, now: Tick) -> bool {
@@ -223,11 +228,15 @@ impl<C, B> Tunnel<C, B> {
 
     /// Takes note of what moving bytes has shown.
     fn observe(&mut self, before: (Traffic, Traffic), broken: Option<Party>, now: Tick) {
+        // Before the pings sent are noted: an answer may be here before the rest of what the ping
+        // was written with has been taken.
         if self.upward.has_heard() {
             self.client.keepalive.heard(now);
+            self.downward.forget_ping();
         }
         if self.downward.has_heard() {
             self.backend.keepalive.heard(now);
+            self.upward.forget_ping();
         }
         if (self.upward.traffic(), self.downward.traffic()) != before {
             self.moved = now;
@@ -263,13 +272,15 @@ impl<C, B> Tunnel<C, B> {
         if is_past(self.upward.blocked(), self.policy.stall, now) && self.backend.takes {
             return self.cut_backend(Cause::Stalled, now);
         }
-        if self.ending.is_some() {
+        if self.closed.is_some() {
             return false;
         }
         if let Some(order) = self.place.order() {
             self.close(order, now);
         } else if now >= after(self.opened, self.policy.lifetime) {
             self.close(LIFETIME, now);
+        } else if self.ending.is_some() {
+            return false;
         } else if now >= after(self.moved, self.policy.idle) {
             self.close(IDLE, now);
         } else {
@@ -302,10 +313,13 @@ impl<C, B> Tunnel<C, B> {
 
     /// When something is due next.
     fn next(&self, now: Tick) -> Tick {
+        let lifetime = match self.closed {
+            Some(_) => Tick::NEVER,
+            None => after(self.opened, self.policy.lifetime),
+        };
         let deadlines = match self.ending {
-            Some(ending) => [self.cut_at(ending), Tick::NEVER, Tick::NEVER, Tick::NEVER],
+            Some(ending) => [self.cut_at(ending), Tick::NEVER, Tick::NEVER],
             None => [
-                after(self.opened, self.policy.lifetime),
                 after(self.moved, self.policy.idle),
                 self.client.keepalive.next(),
                 self.backend.keepalive.next(),
@@ -315,15 +329,12 @@ impl<C, B> Tunnel<C, B> {
         let stalls = stalls.map(|since| since.map_or(Tick::NEVER, |s| s.after(self.policy.stall)));
         let next = deadlines.into_iter().chain(stalls).min();
         // A ping that waits for a boundary is due already; it is looked at again in a second.
-        next.unwrap_or(Tick::NEVER).max(now)
+        next.unwrap_or(Tick::NEVER).min(lifetime).max(now)
     }
 
     /// When an ending tunnel is cut: what its peers still send postpones it, unless we closed.
     fn cut_at(&self, ending: Ending) -> Tick {
-        let since = match ending.end.by {
-            Party::Proxy => ending.since,
-            Party::Client | Party::Backend => ending.since.max(self.moved),
-        };
+        let since = self.closed.unwrap_or(ending.since.max(self.moved));
         since.after(self.policy.close)
     }
 }
@@ -346,8 +357,8 @@ where
         let mut broken = None;
         while let Poll::Ready(Err(failure)) = &upward {
             broken.get_or_insert(match failure {
-                Failure::Source(_) => Party::Client,
-                Failure::Destination(_) => backend.takes_no_more(Party::Backend),
+                Failure::Source => Party::Client,
+                Failure::Destination => backend.takes_no_more(Party::Backend),
             });
             upward = self
                 .upward
@@ -355,8 +366,8 @@ where
         }
         while let Poll::Ready(Err(failure)) = &downward {
             broken.get_or_insert(match failure {
-                Failure::Source(_) => Party::Backend,
-                Failure::Destination(_) => client.takes_no_more(Party::Client),
+                Failure::Source => Party::Backend,
+                Failure::Destination => client.takes_no_more(Party::Client),
             });
             downward = self
                 .downward
@@ -468,3 +479,6 @@ impl fmt::Display for Cause {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,8 @@ enum Ping {
 #[derive(Debug, Default)]
 struct Watch {
     traffic: Traffic,
+    /// Whether the frame begun is the last of its message.
+    ends_message: bool,
     /// What our pings to the source carry, once there was one.
     token: Option<Token>,
     /// The source's Close, with its code if it has one.
@@ -94,13 +96,13 @@ pub struct Traffic {
     pub messages: u64,
 }
 
-/// Which side failed a pump, and how.
+/// Which side failed a pump.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// It could not be read from.
-    Source(io::Error),
+    Source,
     /// It could not be written to.
-    Destination(io::Error),
+    Destination,
 }
 
 impl Pump {
@@ -161,7 +163,7 @@ impl Pump {
                 Phase::Ending => {
                     let shut = ready!(Pin::new(to).poll_shutdown(cx));
                     self.phase = Phase::Ended;
-                    shut.map_err(Failure::Destination)?;
+                    shut.map_err(|_| Failure::Destination)?;
                 }
                 Phase::Ended => return Poll::Ready(Ok(())),
             }
@@ -185,6 +187,11 @@ impl Pump {
             self.ping = Ping::None;
         }
         sent
+    }
+
+    /// The peer has been heard: whatever ping is on its way, no answer to it is waited for.
+    pub(super) fn forget_ping(&mut self) {
+        self.ping = Ping::None;
     }
 
     /// The token that pings to the source carry; pongs that bring it back are taken out.
@@ -228,6 +235,12 @@ impl Pump {
         self.watch.traffic
     }
 
+    /// Whether it holds memory besides its own, be it in use or not.
+    #[cfg(test)]
+    pub(super) fn holds_memory(&mut self) -> bool {
+        !self.pending.is_empty() || self.pending.try_reclaim(1)
+    }
+
     /// Writes what the destination has not taken yet, and gives the memory back.
     fn poll_write_pending<D: AsyncWrite + Unpin>(
         &mut self,
@@ -238,7 +251,9 @@ impl Pump {
         while !self.pending.is_empty() {
             match Pin::new(&mut *to).poll_write(cx, &self.pending) {
                 Poll::Ready(written) => {
-                    let written = written.and_then(some_bytes).map_err(Failure::Destination);
+                    let written = written
+                        .and_then(some_bytes)
+                        .map_err(|_| Failure::Destination);
                     self.pending.advance(written?);
                     self.unflushed = true;
                     self.blocked = None;
@@ -249,7 +264,7 @@ impl Pump {
         self.pending = BytesMut::new();
         if self.unflushed {
             match Pin::new(to).poll_flush(cx) {
-                Poll::Ready(flushed) => flushed.map_err(Failure::Destination)?,
+                Poll::Ready(flushed) => flushed.map_err(|_| Failure::Destination)?,
                 Poll::Pending => return self.blocked_at(now),
             }
             self.unflushed = false;
@@ -294,15 +309,15 @@ impl Pump {
                     self.heard = true;
                     self.scanner.release_held();
                     self.pass(cx, &mut scratch[..held + filled], destination, now)
-                        .map_err(Failure::Destination)?;
+                        .map_err(|_| Failure::Destination)?;
                 }
                 // A peer that ends TLS without close_notify has ended all the same: whether its
                 // last message is whole, the frames tell.
                 Ok(()) => self.end(),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end(),
-                Err(error) => {
+                Err(_) => {
                     self.end();
-                    return Poll::Ready(Err(Failure::Source(error)));
+                    return Poll::Ready(Err(Failure::Source));
                 }
             }
             Poll::Ready(Ok(()))
@@ -346,9 +361,14 @@ impl Pump {
     fn scan(&mut self, chunk: &mut [u8], until: Until) -> Scanned {
         let mut messages = 0;
         let scanned = self.scanner.scan(chunk, until, |header, payload| {
-            messages += u64::from(header.ends_message());
+            // The next frame begins where the one before it has come to its end.
+            messages += u64::from(self.watch.ends_message);
+            self.watch.ends_message = header.ends_message();
             self.watch.judge(header, payload)
         });
+        if !self.scanner.is_inside_frame() {
+            messages += u64::from(std::mem::take(&mut self.watch.ends_message));
+        }
         if self.phase == Phase::Passing {
             self.watch.traffic.messages += messages;
             self.watch.traffic.bytes += scanned.released as u64;

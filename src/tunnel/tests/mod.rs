@@ -1,0 +1,11 @@
+//! The rules of the tunnel, as claims that can fail.
+
+mod ends;
+mod exchange;
+mod life;
+mod odd_sockets;
+mod passing;
+mod pressure;
+mod rig;
+mod sockets;
+mod streams;
