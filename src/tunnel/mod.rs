@@ -1,12 +1,16 @@
 //! A spliced pair of sockets after the 101: the two directions, their deadlines, and how it ended.
 
 pub mod clock;
+mod end;
 pub mod keepalive;
+mod leg;
+mod outbox;
+mod policy;
 mod pump;
 pub mod registry;
+mod watch;
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -16,46 +20,19 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use self::pump::Traffic;
 use self::{
     clock::Tick,
-    keepalive::{Due, Keepalive},
+    keepalive::Due,
+    leg::Leg,
     pump::{Failure, Farewell, Pump},
     registry::{CloseOrder, Place},
 };
-use crate::{
-    config,
-    websocket::{CloseCode, Role},
+pub use self::{
+    end::{Cause, Ended, Party, TunnelEnd},
+    policy::Policy,
+    watch::Traffic,
 };
-
-/// The deadlines of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// When idle peers are pinged and given up.
-    pub keepalive: config::Keepalive,
-    /// A peer that takes nothing for this long is cut.
-    pub stall: Duration,
-    /// From the first Close or end of a side until both sockets are cut.
-    pub close: Duration,
-    /// A tunnel in which nothing passes for this long is closed.
-    pub idle: Option<Duration>,
-    /// A tunnel that is this old is closed.
-    pub lifetime: Option<Duration>,
-}
-
-impl Policy {
-    /// The policy of a route's tunnels.
-    #[must_use]
-    pub fn new(route: &config::Route, timeouts: &config::Timeouts) -> Self {
-        Self {
-            keepalive: route.keepalive,
-            stall: timeouts.stall,
-            close: timeouts.close,
-            idle: timeouts.tunnel_idle,
-            lifetime: timeouts.tunnel_lifetime,
-        }
-    }
-}
+use crate::websocket::{CloseCode, Role};
 
 /// A future that moves bytes between a client and a backend until the tunnel has ended.
 #[derive(Debug)]
@@ -85,75 +62,11 @@ pub struct End<S> {
     pub glued: bytes::Bytes,
 }
 
-/// One side of a tunnel.
-#[derive(Debug)]
-struct Leg<S> {
-    /// `None` once it was cut.
-    socket: Option<S>,
-    /// Whether it still takes what is written to it.
-    takes: bool,
-    keepalive: Keepalive,
-}
-
 /// That a tunnel is about to end, and since when.
 #[derive(Debug, Clone, Copy)]
 struct Ending {
     end: TunnelEnd,
     since: Tick,
-}
-
-/// Who ended a tunnel, why, and with which code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TunnelEnd {
-    /// Who ended it.
-    pub by: Party,
-    /// Why.
-    pub cause: Cause,
-    /// The code of the first Close, if there was one with a code.
-    pub code: Option<CloseCode>,
-}
-
-/// Those who can end a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Party {
-    /// The client.
-    Client,
-    /// The backend.
-    Backend,
-    /// longwire itself.
-    Proxy,
-}
-
-/// Why a tunnel ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The party sent a Close.
-    Close,
-    /// The party ended its stream without a Close.
-    Eof,
-    /// The party's connection broke.
-    Reset,
-    /// The party did not answer a ping.
-    Dead,
-    /// The party took nothing of what was sent to it.
-    Stalled,
-    /// Nothing passed for too long.
-    Idle,
-    /// The tunnel was as old as it may become.
-    Lifetime,
-    /// The proxy stops.
-    Shutdown,
-}
-
-/// What is known of a tunnel after its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// Who ended it and why.
-    pub end: TunnelEnd,
-    /// What passed from the client to the backend.
-    pub from_client: Traffic,
-    /// What passed from the backend to the client.
-    pub from_backend: Traffic,
 }
 
 const CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost");
@@ -417,35 +330,6 @@ where
     }
 }
 
-impl<S> Leg<S> {
-    fn new(socket: S, keepalive: config::Keepalive, now: Tick) -> Self {
-        Self {
-            socket: Some(socket),
-            takes: true,
-            keepalive: Keepalive::new(keepalive, now),
-        }
-    }
-
-    fn source(&mut self) -> Option<&mut S> {
-        self.socket.as_mut()
-    }
-
-    fn destination(&mut self) -> Option<&mut S> {
-        self.socket.as_mut().filter(|_| self.takes)
-    }
-
-    /// Notes that writing to it failed; what it had sent can still be read.
-    fn takes_no_more(&mut self, party: Party) -> Party {
-        self.takes = false;
-        party
-    }
-
-    fn cut(&mut self) {
-        self.socket = None;
-        self.takes = false;
-    }
-}
-
 /// When `duration` has passed since `since`, if there is such a limit.
 fn after(since: Tick, duration: Option<Duration>) -> Tick {
     duration.map_or(Tick::NEVER, |duration| since.after(duration))
@@ -453,31 +337,6 @@ fn after(since: Tick, duration: Option<Duration>) -> Tick {
 
 fn is_past(since: Option<Tick>, limit: Duration, now: Tick) -> bool {
     since.is_some_and(|since| now >= since.after(limit))
-}
-
-impl fmt::Display for Party {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Client => "client",
-            Self::Backend => "backend",
-            Self::Proxy => "proxy",
-        })
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Close => "close",
-            Self::Eof => "eof",
-            Self::Reset => "reset",
-            Self::Dead => "dead",
-            Self::Stalled => "stalled",
-            Self::Idle => "idle",
-            Self::Lifetime => "lifetime",
-            Self::Shutdown => "shutdown",
-        })
-    }
 }
 
 #[cfg(test)]

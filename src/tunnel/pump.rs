@@ -7,14 +7,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::clock::Tick;
+use super::{
+    clock::Tick,
+    outbox::Outbox,
+    watch::{Traffic, Watch},
+};
 use crate::websocket::{
-    CloseCode, Opcode, Role,
-    frame::{self, FrameHeader},
-    scanner::{Scanned, Scanner, Token, Until, Verdict},
+    CloseCode, Role, frame,
+    scanner::{Token, Until},
 };
 
 /// What is read at a time: one system call's worth of a large message.
@@ -29,18 +31,13 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Pump {
     phase: Phase,
-    scanner: Scanner,
     watch: Watch,
     /// Whether the source has sent anything since this was last asked.
     heard: bool,
     /// Whom we play towards the destination: it decides whether our frames are masked.
     role: Role,
     /// What the destination has not taken yet. It ends where the scanner stands.
-    pending: BytesMut,
-    /// Whether the destination may hold back what it took.
-    unflushed: bool,
-    /// Since when the destination has taken nothing of what waits for it.
-    blocked: Option<Tick>,
+    outbox: Outbox,
     ping: Ping,
     /// A Close of ours that waits for a boundary.
     close: Option<Farewell>,
@@ -75,27 +72,6 @@ enum Ping {
     Sent,
 }
 
-/// What a pump sees in the frames that go by.
-#[derive(Debug, Default)]
-struct Watch {
-    traffic: Traffic,
-    /// Whether the frame begun is the last of its message.
-    ends_message: bool,
-    /// What our pings to the source carry, once there was one.
-    token: Option<Token>,
-    /// The source's Close, with its code if it has one.
-    close: Option<Option<CloseCode>>,
-}
-
-/// What has passed in one direction, without frames of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Bytes.
-    pub bytes: u64,
-    /// Messages that were passed to their end.
-    pub messages: u64,
-}
-
 /// Which side failed a pump.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -111,20 +87,18 @@ impl Pump {
     pub(super) fn new(role: Role, farewell: Farewell, glued: &[u8]) -> Self {
         let mut pump = Self {
             phase: Phase::Passing,
-            scanner: Scanner::default(),
             watch: Watch::default(),
             heard: false,
             role,
-            pending: BytesMut::new(),
-            unflushed: false,
-            blocked: None,
+            outbox: Outbox::default(),
             ping: Ping::None,
             close: None,
             farewell,
         };
         let mut glued = glued.to_vec();
-        let scanned = pump.scan(&mut glued, Until::ChunkEnd);
-        pump.pending.extend_from_slice(&glued[..scanned.released]);
+        let (scanned, passed) = pump.watch.scan(&mut glued, Until::ChunkEnd);
+        pump.outbox.put(&glued[..scanned.released]);
+        pump.watch.count(passed);
         pump
     }
 
@@ -154,7 +128,10 @@ impl Pump {
                 ready!(self.poll_read::<_, D>(cx, source.as_deref_mut(), None, now))?;
                 continue;
             };
-            ready!(self.poll_write_pending(cx, to, now))?;
+            ready!(self.outbox.poll_empty(cx, to, now)).map_err(|_| Failure::Destination)?;
+            if self.ping == Ping::Pending {
+                self.ping = Ping::Sent;
+            }
             match self.phase {
                 Phase::Passing | Phase::Dropping => {
                     let to = destination.as_deref_mut();
@@ -196,7 +173,7 @@ impl Pump {
 
     /// The token that pings to the source carry; pongs that bring it back are taken out.
     pub(super) fn source_token(&mut self) -> Token {
-        *self.watch.token.get_or_insert_with(rand::random)
+        self.watch.token()
     }
 
     /// Asks for a Close at the next boundary. What the source sends after it is dropped, up to its
@@ -217,7 +194,7 @@ impl Pump {
 
     /// The source's Close, if it has sent one, with its code if that has one.
     pub(super) fn close(&self) -> Option<Option<CloseCode>> {
-        self.watch.close
+        self.watch.close()
     }
 
     /// Whether the source has ended.
@@ -227,58 +204,18 @@ impl Pump {
 
     /// Since when the destination has taken nothing of what waits for it, if it does not.
     pub(super) fn blocked(&self) -> Option<Tick> {
-        self.blocked
+        self.outbox.blocked()
     }
 
     /// What has passed so far.
     pub(super) fn traffic(&self) -> Traffic {
-        self.watch.traffic
+        self.watch.traffic()
     }
 
     /// Whether it holds memory besides its own, be it in use or not.
     #[cfg(test)]
     pub(super) fn holds_memory(&mut self) -> bool {
-        !self.pending.is_empty() || self.pending.try_reclaim(1)
-    }
-
-    /// Writes what the destination has not taken yet, and gives the memory back.
-    fn poll_write_pending<D: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut D,
-        now: Tick,
-    ) -> Poll<Result<(), Failure>> {
-        while !self.pending.is_empty() {
-            match Pin::new(&mut *to).poll_write(cx, &self.pending) {
-                Poll::Ready(written) => {
-                    let written = written
-                        .and_then(some_bytes)
-                        .map_err(|_| Failure::Destination);
-                    self.pending.advance(written?);
-                    self.unflushed = true;
-                    self.blocked = None;
-                }
-                Poll::Pending => return self.blocked_at(now),
-            }
-        }
-        self.pending = BytesMut::new();
-        if self.unflushed {
-            match Pin::new(to).poll_flush(cx) {
-                Poll::Ready(flushed) => flushed.map_err(|_| Failure::Destination)?,
-                Poll::Pending => return self.blocked_at(now),
-            }
-            self.unflushed = false;
-            self.blocked = None;
-        }
-        if self.ping == Ping::Pending {
-            self.ping = Ping::Sent;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn blocked_at<T>(&mut self, now: Tick) -> Poll<T> {
-        self.blocked.get_or_insert(now);
-        Poll::Pending
+        self.outbox.holds_memory()
     }
 
     /// Reads once, and passes on what was read.
@@ -299,15 +236,15 @@ impl Pump {
         };
         SCRATCH.with_borrow_mut(|scratch| {
             // What the scanner holds back goes in front of what follows it.
-            let held = self.scanner.held().len();
-            scratch[..held].copy_from_slice(self.scanner.held());
+            let held = self.watch.scanner.held().len();
+            scratch[..held].copy_from_slice(self.watch.scanner.held());
             let mut buffer = ReadBuf::new(&mut scratch[held..]);
             let read = ready!(Pin::new(source).poll_read(cx, &mut buffer));
             let filled = buffer.filled().len();
             match read {
                 Ok(()) if filled > 0 => {
                     self.heard = true;
-                    self.scanner.release_held();
+                    self.watch.scanner.release_held();
                     self.pass(cx, &mut scratch[..held + filled], destination, now)
                         .map_err(|_| Failure::Destination)?;
                 }
@@ -339,9 +276,11 @@ impl Pump {
             } else {
                 Until::ChunkEnd
             };
-            let scanned = self.scan(chunk, until);
+            let (scanned, passed) = self.watch.scan(chunk, until);
             if let (Phase::Passing, Some(to)) = (self.phase, destination.as_deref_mut()) {
-                let written = self.write(cx, &chunk[..scanned.released], to, now);
+                self.watch.count(passed);
+                let released = &chunk[..scanned.released];
+                let written = self.outbox.write(cx, released, to, now);
                 if written.is_err() {
                     // The rest is scanned all the same: the source may still say its Close.
                     self.lose_destination();
@@ -351,53 +290,10 @@ impl Pump {
             chunk = &mut chunk[scanned.rest..];
             self.put_in_ours();
         }
-        if self.phase == Phase::Dropping && self.watch.close.is_some() {
+        if self.phase == Phase::Dropping && self.watch.close().is_some() {
             self.phase = Phase::Ending;
         }
         outcome
-    }
-
-    /// Follows the frames in `chunk`, and counts what is passed on.
-    fn scan(&mut self, chunk: &mut [u8], until: Until) -> Scanned {
-        let mut messages = 0;
-        let scanned = self.scanner.scan(chunk, until, |header, payload| {
-            // The next frame begins where the one before it has come to its end.
-            messages += u64::from(self.watch.ends_message);
-            self.watch.ends_message = header.ends_message();
-            self.watch.judge(header, payload)
-        });
-        if !self.scanner.is_inside_frame() {
-            messages += u64::from(std::mem::take(&mut self.watch.ends_message));
-        }
-        if self.phase == Phase::Passing {
-            self.watch.traffic.messages += messages;
-            self.watch.traffic.bytes += scanned.released as u64;
-        }
-        scanned
-    }
-
-    /// Writes `bytes`, keeping what the destination does not take.
-    fn write<D: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut bytes: &[u8],
-        to: &mut D,
-        now: Tick,
-    ) -> io::Result<()> {
-        while !bytes.is_empty() && self.pending.is_empty() {
-            match Pin::new(&mut *to).poll_write(cx, bytes) {
-                Poll::Ready(written) => {
-                    bytes = &bytes[written.and_then(some_bytes)?..];
-                    self.unflushed = true;
-                }
-                Poll::Pending => {
-                    self.blocked.get_or_insert(now);
-                    break;
-                }
-            }
-        }
-        self.pending.extend_from_slice(bytes);
-        Ok(())
     }
 
     fn has_ours(&self) -> bool {
@@ -406,25 +302,24 @@ impl Pump {
 
     /// Puts our frames into the stream, if it stands at a boundary and no Close has gone.
     fn put_in_ours(&mut self) {
-        if self.phase != Phase::Passing || self.scanner.is_inside_frame() {
+        if self.phase != Phase::Passing || self.watch.scanner.is_inside_frame() {
             return;
         }
-        if self.watch.close.is_some() {
+        if self.watch.close().is_some() {
             self.close = None;
             self.ping = Ping::None;
         } else if let Some(farewell) = self.close.take() {
             self.put_in_close(farewell);
             self.phase = Phase::Dropping;
         } else if let Ping::Wanted(token) = self.ping {
-            self.pending
-                .extend_from_slice(&frame::ping(&token, self.role));
+            self.outbox.put(&frame::ping(&token, self.role));
             self.ping = Ping::Pending;
         }
     }
 
     fn put_in_close(&mut self, (code, reason): Farewell) {
         let close = frame::close(code, reason, self.role);
-        self.pending.extend_from_slice(&close);
+        self.outbox.put(&close);
         self.ping = Ping::None;
     }
 
@@ -432,11 +327,14 @@ impl Pump {
     /// stream stands between two frames.
     fn end(&mut self) {
         if self.phase == Phase::Passing {
-            let held = self.scanner.release_held();
-            self.pending.extend_from_slice(&held);
-            self.watch.traffic.bytes += held.len() as u64;
-            let inside_frame = self.scanner.is_inside_frame() || !held.is_empty();
-            if !inside_frame && self.watch.close.is_none() {
+            let held = self.watch.scanner.release_held();
+            self.outbox.put(&held);
+            self.watch.count(Traffic {
+                bytes: held.len() as u64,
+                messages: 0,
+            });
+            let inside_frame = self.watch.scanner.is_inside_frame() || !held.is_empty();
+            if !inside_frame && self.watch.close().is_none() {
                 self.put_in_close(self.farewell);
             }
         }
@@ -444,35 +342,10 @@ impl Pump {
     }
 
     fn lose_destination(&mut self) {
-        self.pending = BytesMut::new();
-        self.blocked = None;
+        self.outbox.clear();
         self.phase = match self.phase {
             Phase::Passing | Phase::Dropping => Phase::Dropping,
             Phase::Ending | Phase::Ended => Phase::Ended,
         };
-    }
-}
-
-impl Watch {
-    fn judge(&mut self, header: &FrameHeader, payload: &[u8]) -> Verdict {
-        match header.opcode {
-            Opcode::Pong if self.token.is_some_and(|token| payload == token) => {
-                return Verdict::Take;
-            }
-            Opcode::Close if self.close.is_none() => {
-                let code = payload.try_into().ok().map(u16::from_be_bytes);
-                self.close = Some(code.map(CloseCode));
-            }
-            _ => {}
-        }
-        Verdict::Pass
-    }
-}
-
-/// A write that takes nothing of something will never take more.
-fn some_bytes(written: usize) -> io::Result<usize> {
-    match written {
-        0 => Err(io::ErrorKind::WriteZero.into()),
-        written => Ok(written),
     }
 }

@@ -1,0 +1,85 @@
+//! How a tunnel ended: a value, not an error.
+
+use std::fmt;
+
+use super::watch::Traffic;
+use crate::websocket::CloseCode;
+
+/// Who ended a tunnel, why, and with which code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// Who ended it.
+    pub by: Party,
+    /// Why.
+    pub cause: Cause,
+    /// The code of the first Close, if there was one with a code.
+    pub code: Option<CloseCode>,
+}
+
+/// Those who can end a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The client.
+    Client,
+    /// The backend.
+    Backend,
+    /// longwire itself.
+    Proxy,
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The party sent a Close.
+    Close,
+    /// The party ended its stream without a Close.
+    Eof,
+    /// The party's connection broke.
+    Reset,
+    /// The party did not answer a ping.
+    Dead,
+    /// The party took nothing of what was sent to it.
+    Stalled,
+    /// Nothing passed for too long.
+    Idle,
+    /// The tunnel was as old as it may become.
+    Lifetime,
+    /// The proxy stops.
+    Shutdown,
+}
+
+/// What is known of a tunnel after its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Who ended it and why.
+    pub end: TunnelEnd,
+    /// What passed from the client to the backend.
+    pub from_client: Traffic,
+    /// What passed from the backend to the client.
+    pub from_backend: Traffic,
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+            Self::Proxy => "proxy",
+        })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Close => "close",
+            Self::Eof => "eof",
+            Self::Reset => "reset",
+            Self::Dead => "dead",
+            Self::Stalled => "stalled",
+            Self::Idle => "idle",
+            Self::Lifetime => "lifetime",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! What waits for a destination: written as soon as it takes it, and no memory held otherwise.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::clock::Tick;
+
+/// What a destination has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: BytesMut,
+    /// Whether the destination may hold back what it took.
+    unflushed: bool,
+    /// Since when the destination has taken nothing of what waits for it.
+    blocked: Option<Tick>,
+}
+
+impl Outbox {
+    /// Adds `bytes` behind what waits.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    /// Writes `bytes` behind what waits, keeping what the destination does not take.
+    pub(super) fn write<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+        to: &mut D,
+        now: Tick,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() && self.waiting.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, bytes) {
+                Poll::Ready(written) => {
+                    bytes = &bytes[written.and_then(some_bytes)?..];
+                    self.unflushed = true;
+                }
+                Poll::Pending => {
+                    self.blocked.get_or_insert(now);
+                    break;
+                }
+            }
+        }
+        self.put(bytes);
+        Ok(())
+    }
+
+    /// Writes what waits until all of it is taken, and gives the memory back.
+    pub(super) fn poll_empty<D: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut D,
+        now: Tick,
+    ) -> Poll<io::Result<()>> {
+        while !self.waiting.is_empty() {
+            match Pin::new(&mut *to).poll_write(cx, &self.waiting) {
+                Poll::Ready(written) => {
+                    self.waiting.advance(written.and_then(some_bytes)?);
+                    self.unflushed = true;
+                    self.blocked = None;
+                }
+                Poll::Pending => return self.blocked_at(now),
+            }
+        }
+        self.waiting = BytesMut::new();
+        if self.unflushed {
+            match Pin::new(to).poll_flush(cx) {
+                Poll::Ready(flushed) => flushed?,
+                Poll::Pending => return self.blocked_at(now),
+            }
+            self.unflushed = false;
+            self.blocked = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Drops what waits: nobody is there any more to take it.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Since when the destination has taken nothing of what waits for it, if it does not.
+    pub(super) fn blocked(&self) -> Option<Tick> {
+        self.blocked
+    }
+
+    /// Whether it holds memory besides its own, be it in use or not.
+    #[cfg(test)]
+    pub(super) fn holds_memory(&mut self) -> bool {
+        !self.waiting.is_empty() || self.waiting.try_reclaim(1)
+    }
+
+    fn blocked_at<T>(&mut self, now: Tick) -> Poll<T> {
+        self.blocked.get_or_insert(now);
+        Poll::Pending
+    }
+}
+
+/// A write that takes nothing of something will never take more.
+fn some_bytes(written: usize) -> io::Result<usize> {
+    match written {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
+    }
+}
