@@ -2,4 +2,5 @@
 
 mod affinity;
 mod architecture;
+mod routes;
 mod support;

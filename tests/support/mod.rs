@@ -8,11 +8,13 @@ mod client;
 mod http;
 mod proxy;
 mod raw;
+mod raw_backend;
 
 pub(crate) use self::{
     backend::{Backend, Request, Response, echo_cluster},
     client::Client,
     http::Answer,
     proxy::{Proxy, ProxyBuilder},
-    raw::{Frame, Raw},
+    raw::{Frame, Raw, header, headers},
+    raw_backend::{RawBackend, narrow_client},
 };

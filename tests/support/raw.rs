@@ -56,6 +56,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.buffer.drain(..count).collect()
     }
 
+    /// A head and the body that its `Content-Length` announces, as one text.
+    pub(crate) async fn message(&mut self) -> String {
+        let mut message = self.head().await;
+        let length = header(&message, "content-length").map_or(0, |value| value.parse().unwrap());
+        message += std::str::from_utf8(&self.bytes(length).await).unwrap();
+        message
+    }
+
+    /// A chunk of a chunked body; the last one is empty, and trailers may follow it.
+    pub(crate) async fn chunk(&mut self) -> String {
+        let size = self.line().await;
+        let size = usize::from_str_radix(&size, 16).unwrap();
+        let chunk = self.bytes(size).await;
+        if size > 0 {
+            assert_eq!(self.line().await, "");
+        }
+        String::from_utf8(chunk).unwrap()
+    }
+
+    /// A line without its end.
+    pub(crate) async fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.extend(self.bytes(1).await);
+        }
+        line.truncate(line.len() - 2);
+        String::from_utf8(line).unwrap()
+    }
+
+    /// Answers, as a backend, the request that has been read.
+    pub(crate) async fn answer(&mut self, body: &str) {
+        let length = body.len();
+        self.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    }
+
     /// Everything up to the end, whether that is orderly or not.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.read_more().await {}
@@ -114,6 +152,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         let read = self.socket.read_buf(&mut self.buffer).await;
         read.is_ok_and(|count| count > 0)
     }
+}
+
+/// The value of a header in a head, if it is there once.
+pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut values = headers(head, name).into_iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// The values of a header in a head.
+pub(crate) fn headers<'h>(head: &'h str, name: &str) -> Vec<&'h str> {
+    let lines = head.lines().skip(1).take_while(|line| !line.is_empty());
+    let fields = lines.filter_map(|line| line.split_once(':'));
+    fields
+        .filter(|(named, _)| named.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+        .collect()
 }
 
 impl Frame {
