@@ -2,5 +2,6 @@
 
 mod affinity;
 mod architecture;
+mod headers;
 mod routes;
 mod support;

@@ -13,7 +13,8 @@ use crate::config::{TrustedHeader, TrustedProxies};
 pub(super) struct Client {
     peer: IpAddr,
     ip: IpAddr,
-    is_behind_trusted_proxy: bool,
+    /// Where a trusted proxy has named it.
+    named_in: Option<TrustedHeader>,
     over_tls: bool,
 }
 
@@ -27,12 +28,12 @@ impl Client {
     ) -> Self {
         let peer = peer.ip().to_canonical();
         let trusts = |ip: &IpAddr| trusts(&trusted.networks, *ip);
-        let is_behind_trusted_proxy = trusts(&peer);
-        let ip = if is_behind_trusted_proxy {
+        let named_in = trusts(&peer).then_some(trusted.header);
+        let ip = if named_in.is_some() {
             // Each proxy appends whom it saw: from the last one back, the first address that is
             // not a trusted proxy's own is the client's. Beyond it anyone may have written.
             let mut seen = peer;
-            for hop in hops(headers, trusted.header).into_iter().rev() {
+            for hop in hops(headers, trusted.header) {
                 let Some(hop) = hop else { break };
                 seen = hop;
                 if !trusts(&hop) {
@@ -46,14 +47,9 @@ impl Client {
         Self {
             peer,
             ip,
-            is_behind_trusted_proxy,
+            named_in,
             over_tls,
         }
-    }
-
-    /// The address that its connection came from.
-    pub(super) fn peer(&self) -> IpAddr {
-        self.peer
     }
 
     /// Its own address, as far as it can be believed.
@@ -61,8 +57,19 @@ impl Client {
         self.ip
     }
 
-    pub(super) fn came_through_trusted_proxy(&self) -> bool {
-        self.is_behind_trusted_proxy
+    /// Whether what `header` says of it is believed.
+    pub(super) fn is_named_in(&self, header: TrustedHeader) -> bool {
+        self.named_in == Some(header)
+    }
+
+    /// The address to append to `header`: behind the word of a trusted proxy it is that proxy's
+    /// own, elsewhere it stands alone.
+    pub(super) fn seen_by_us(&self, header: TrustedHeader) -> IpAddr {
+        if self.is_named_in(header) {
+            self.peer
+        } else {
+            self.ip
+        }
     }
 
     pub(super) fn over_tls(&self) -> bool {
@@ -74,27 +81,40 @@ fn trusts(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&ip))
 }
 
-/// The addresses that proxies say they saw, in the order of the header; `None` where one says
-/// something else, such as `unknown`.
+/// The addresses that proxies say they saw, the last one first; `None` where one says something
+/// else, such as `unknown`.
 fn hops(headers: &HeaderMap, header: TrustedHeader) -> Vec<Option<IpAddr>> {
     match header {
-        TrustedHeader::XForwardedFor => elements(headers, &X_FORWARDED_FOR)
+        TrustedHeader::XForwardedFor => values(headers, &X_FORWARDED_FOR)
+            .flat_map(|value| value.rsplit(','))
             .map(|element| address(element.trim()))
             .collect(),
-        TrustedHeader::Forwarded => elements(headers, &FORWARDED).map(forwarded_for).collect(),
+        TrustedHeader::Forwarded => values(headers, &FORWARDED)
+            .flat_map(|value| split_outside_quotes(value, ','))
+            .map(forwarded_for)
+            .collect(),
     }
 }
 
-fn elements<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    let values = headers.get_all(name).into_iter();
-    values
-        .map(|value| value.to_str().unwrap_or_default())
-        .flat_map(|value| value.split(','))
+/// The values of a header, the last one first.
+fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    let values = headers.get_all(name).into_iter().rev();
+    values.map(|value| value.to_str().unwrap_or_default())
+}
+
+/// The parts of a value, the last one first. It is read from its end, which a trusted proxy wrote:
+/// a quote that a client left open can only spoil what stands before.
+fn split_outside_quotes(value: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    value.rsplit(move |c| {
+        is_quoted ^= c == '"';
+        c == separator && !is_quoted
+    })
 }
 
 /// The `for` parameter of an element of `Forwarded` (RFC 7239, section 5.2).
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    element.split(';').find_map(|pair| {
+    split_outside_quotes(element, ';').find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
         let value = value.trim().trim_matches('"');
         name.eq_ignore_ascii_case("for").then(|| address(value))?
@@ -164,5 +184,12 @@ mod tests {
             "2001:db8::1"
         );
         assert_eq!(seen(&["for=unknown"]), "::1");
+        assert_eq!(
+            seen(&["for=1.1.1.1;host=\"a, for=6.6.6.6\", for=10.0.0.2"]),
+            "1.1.1.1"
+        );
+        assert_eq!(seen(&["host=\"a;for=6.6.6.6\";for=1.1.1.1"]), "1.1.1.1");
+        assert_eq!(seen(&["for=6.6.6.6;host=\"", "for=1.1.1.1"]), "1.1.1.1");
+        assert_eq!(seen(&["for=6.6.6.6;host=\", for=1.1.1.1"]), "1.1.1.1");
     }
 }

@@ -10,7 +10,7 @@ use http::{
 };
 
 use super::client::Client;
-use crate::websocket::handshake::has_token;
+use crate::{config::TrustedHeader, websocket::handshake::has_token};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -63,26 +63,25 @@ pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
         || first.is_some_and(|c| !c.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// Writes who the client is and how it came, behind what trusted proxies have written. What anyone
-/// else has written is taken out.
+/// Writes who the client is and how it came, behind what trusted proxies have written in the
+/// header that is believed. What stands elsewhere anyone may have written: it is taken out.
 pub(super) fn write_forwarded(headers: &mut HeaderMap, client: &Client, host: &str) {
-    if !client.came_through_trusted_proxy() {
-        for name in [
-            FORWARDED,
-            X_FORWARDED_FOR,
-            X_FORWARDED_PROTO,
-            X_FORWARDED_HOST,
-        ] {
+    if !client.is_named_in(TrustedHeader::XForwardedFor) {
+        for name in [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST] {
             headers.remove(name);
         }
     }
-    let peer = client.peer().to_canonical();
-    append_to_list(headers, X_FORWARDED_FOR, &peer.to_string());
+    if !client.is_named_in(TrustedHeader::Forwarded) {
+        headers.remove(FORWARDED);
+    }
+    let seen = client.seen_by_us(TrustedHeader::XForwardedFor);
+    append_to_list(headers, X_FORWARDED_FOR, &seen.to_string());
     let proto = if client.over_tls() { "https" } else { "http" };
-    let forwarded = if peer.is_ipv6() {
-        format!("for=\"[{peer}]\";host={};proto={proto}", quoted(host))
+    let seen = client.seen_by_us(TrustedHeader::Forwarded);
+    let forwarded = if seen.is_ipv6() {
+        format!("for=\"[{seen}]\";host={};proto={proto}", quoted(host))
     } else {
-        format!("for={peer};host={};proto={proto}", quoted(host))
+        format!("for={seen};host={};proto={proto}", quoted(host))
     };
     append_to_list(headers, FORWARDED, &forwarded);
     // The first proxy has seen what the client asked for.
@@ -96,9 +95,8 @@ pub(super) fn write_forwarded(headers: &mut HeaderMap, client: &Client, host: &s
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(CONNECTION).iter();
     values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect()
 }
 
