@@ -2,6 +2,8 @@
 
 mod affinity;
 mod architecture;
+mod failures;
 mod headers;
+mod plain_http;
 mod routes;
 mod support;

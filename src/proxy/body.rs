@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 use tokio::{
     sync::oneshot,
     time::{Sleep, sleep},
@@ -23,7 +23,7 @@ use tokio::{
 use super::access::Record;
 use crate::pool::{
     backend::Lease,
-    idle::{BodyError, IdleConnections, RequestBody},
+    idle::{BodyError, HttpConnection, IdleConnections},
 };
 
 /// How long a client that expects `100 Continue` is kept waiting for a backend that does not know
@@ -34,44 +34,97 @@ const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Upload {
     incoming: Incoming,
-    /// Frames passed so far.
-    progress: Arc<AtomicUsize>,
-    gate: Option<Gate>,
+    progress: Arc<Progress>,
+    gate: Gate,
+}
+
+/// How a request's body gets on, for whoever waits for the backend's answer meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    frames: AtomicUsize,
+    waits_for_client: AtomicBool,
+    is_broken: AtomicBool,
 }
 
 /// What holds a body back until the backend asks for it: only then is the client asked too.
 #[derive(Debug)]
-struct Gate {
-    opened: oneshot::Receiver<()>,
-    patience: Pin<Box<Sleep>>,
+enum Gate {
+    Open,
+    Waiting {
+        /// Is told when the backend asks, and dropped when it has answered without asking.
+        asked: oneshot::Receiver<()>,
+        /// Begins with the first look at the body: then the head is on its way.
+        patience: Option<Pin<Box<Sleep>>>,
+    },
+    /// The backend has answered, and the answer is not for this body.
+    Shut,
 }
 
 impl Upload {
-    /// A body that counts its frames in `progress`.
-    pub(super) fn new(incoming: Incoming, progress: Arc<AtomicUsize>) -> Self {
+    /// A body that says in `progress` how it gets on.
+    pub(super) fn new(incoming: Incoming, progress: Arc<Progress>) -> Self {
         Self {
             incoming,
             progress,
-            gate: None,
+            gate: Gate::Open,
         }
     }
 
-    /// Holds the body back until `opened` is told.
-    pub(super) fn wait_for(&mut self, opened: oneshot::Receiver<()>) {
-        self.gate = Some(Gate {
-            opened,
-            patience: Box::pin(sleep(CONTINUE_PATIENCE)),
-        });
+    /// Holds the body back until `asked` is told.
+    pub(super) fn wait_for(&mut self, asked: oneshot::Receiver<()>) {
+        self.gate = Gate::Waiting {
+            asked,
+            patience: None,
+        };
+    }
+}
+
+impl Progress {
+    /// Frames that the backend's connection has taken so far.
+    pub(super) fn frames(&self) -> usize {
+        self.frames.load(Relaxed)
+    }
+
+    /// Whether more would be sent if the client had sent it.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.waits_for_client.load(Relaxed)
+    }
+
+    /// Whether the client has left amidst its body, or sent none that can be read.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Relaxed)
+    }
+
+    fn saw(&self, frame: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>) {
+        self.waits_for_client.store(frame.is_pending(), Relaxed);
+        match frame {
+            Poll::Ready(Some(Ok(_))) => {
+                self.frames.fetch_add(1, Relaxed);
+            }
+            Poll::Ready(Some(Err(_))) => self.is_broken.store(true, Relaxed),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
     }
 }
 
 impl Gate {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A sender that is gone will not open it: then only patience does.
-        if let Poll::Ready(Ok(())) = Pin::new(&mut self.opened).poll(cx) {
-            return Poll::Ready(());
+        if let Self::Waiting { asked, patience } = self {
+            *self = match Pin::new(asked).poll(cx) {
+                Poll::Ready(Ok(())) => Self::Open,
+                Poll::Ready(Err(_)) => Self::Shut,
+                Poll::Pending => {
+                    let begin = || Box::pin(sleep(CONTINUE_PATIENCE));
+                    ready!(patience.get_or_insert_with(begin).as_mut().poll(cx));
+                    Self::Open
+                }
+            };
         }
-        self.patience.as_mut().poll(cx)
+        if matches!(self, Self::Shut) {
+            // Nothing wakes the body again, and nothing has to: its connection ends with the answer.
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -83,13 +136,10 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(gate) = &mut self.gate {
-            ready!(gate.poll_open(cx));
-            self.gate = None;
-        }
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        self.progress.fetch_add(1, Relaxed);
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+        ready!(self.gate.poll_open(cx));
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.progress.saw(&frame);
+        frame.map_err(BodyError::from)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -118,16 +168,17 @@ pub(super) struct Download {
     record: Arc<Record>,
     bytes: u64,
     has_ended: bool,
-    connection: Option<Reusable>,
+    connection: Option<Carrier>,
     _lease: Lease,
 }
 
-/// A connection that takes another request once this response has passed.
+/// The connection that a response comes over.
 #[derive(Debug)]
-pub(super) struct Reusable {
-    pub(super) sender: SendRequest<RequestBody>,
-    pub(super) home: Arc<IdleConnections>,
-    pub(super) worker: usize,
+pub(super) struct Carrier {
+    pub(super) connection: HttpConnection,
+    /// Where it waits for another request once this response has passed, and for which worker;
+    /// `None` if it can take no other.
+    pub(super) home: Option<(Arc<IdleConnections>, usize)>,
 }
 
 impl Download {
@@ -136,7 +187,7 @@ impl Download {
         status: StatusCode,
         record: Arc<Record>,
         lease: Lease,
-        connection: Option<Reusable>,
+        connection: Option<Carrier>,
     ) -> Self {
         Self {
             incoming,
@@ -160,16 +211,21 @@ impl Drop for Download {
     }
 }
 
-impl Reusable {
-    fn park(mut self) {
-        if self.sender.is_ready() {
-            self.home.park(self.worker, self.sender);
+impl Carrier {
+    fn park(self) {
+        let Some((home, worker)) = self.home else {
+            return;
+        };
+        let mut connection = self.connection;
+        if connection.is_ready() {
+            home.park(worker, connection);
             return;
         }
-        // The connection has yet to notice that its response has passed.
+        // The connection has yet to notice that its response has passed, or the request's body is
+        // still on its way.
         tokio::spawn(async move {
-            if self.sender.ready().await.is_ok() {
-                self.home.park(self.worker, self.sender);
+            if connection.ready().await.is_ok() {
+                home.park(worker, connection);
             }
         });
     }

@@ -1,34 +1,31 @@
 //! Plain HTTP, streaming both ways.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response, StatusCode, header::EXPECT, header::SET_COOKIE, request};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{SET_COOKIE, TRANSFER_ENCODING},
+    request,
+};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     body::{Body, Incoming},
-    client::conn::{TrySendError, http1, http1::SendRequest},
+    client::conn::TrySendError,
     ext::on_informational,
 };
-use hyper_util::rt::TokioIo;
 use tokio::{sync::oneshot, time::timeout};
 use tracing::debug;
 
 use super::{
     Exchange,
-    body::{Download, ReplyBody, Reusable, Upload},
+    body::{Carrier, Download, Progress, ReplyBody, Upload},
     headers,
     reply::Rejection,
 };
 use crate::pool::{
     Selected, Selection,
     backend::{Lease, Use},
-    idle::RequestBody,
+    idle::{HttpConnection, RequestBody},
 };
 
 /// A request that is on its way, as long as it may still be sent again.
@@ -37,8 +34,9 @@ struct Outgoing {
     /// A copy for a connection that dies without saying whether the request reached the backend.
     /// Only a request that may be repeated has one (RFC 9110, section 9.2.2).
     spare: Option<request::Parts>,
-    /// Frames of the body passed so far.
-    progress: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
+    /// Whether the body waits for the backend to ask for it.
+    is_gated: bool,
 }
 
 /// What became of one attempt.
@@ -58,17 +56,23 @@ impl Exchange<'_> {
     ) -> Result<Response<ReplyBody>, Rejection> {
         let mut selection = self.route.pool.select(&self.asker(&request), Use::Request);
         let mut outgoing = Outgoing::new(self.head_for_backend(request), body);
-        let (lease, response, sender) = self.send(&mut selection, &mut outgoing).await?;
+        let (lease, response, connection) = self.send(&mut selection, &mut outgoing).await?;
         let selected = selection.settle(lease);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::Unasked);
         }
-        let connection = Reusable {
-            sender,
-            home: Arc::clone(selected.lease.backend().idle()),
-            worker: self.arrival.connection.worker,
+        let idle = Arc::clone(selected.lease.backend().idle());
+        let home = (idle, self.arrival.connection.worker);
+        let has_refused_body = outgoing.is_withheld();
+        let carrier = Carrier {
+            connection,
+            home: Some(home).filter(|_| !has_refused_body),
         };
-        self.reply(response, selected, Some(connection))
+        let mut reply = self.reply(response, selected, Some(carrier))?;
+        if has_refused_body {
+            headers::announce_close(reply.headers_mut());
+        }
+        Ok(reply)
     }
 
     /// Sends the request to one backend after the other until one has taken it.
@@ -76,16 +80,16 @@ impl Exchange<'_> {
         &self,
         selection: &mut Selection<'_>,
         outgoing: &mut Outgoing,
-    ) -> Result<(Lease, Response<Incoming>, SendRequest<RequestBody>), Rejection> {
+    ) -> Result<(Lease, Response<Incoming>, HttpConnection), Rejection> {
         let mut last = Rejection::NoRoom;
         for lease in selection {
             let mut idle = lease.backend().idle().take(self.arrival.connection.worker);
             loop {
                 let is_reused = idle.is_some();
-                let mut sender = match idle.take() {
-                    Some(sender) => sender,
+                let mut connection = match idle.take() {
+                    Some(connection) => connection,
                     None => match self.connect(&lease).await {
-                        Ok(sender) => sender,
+                        Ok(connection) => connection,
                         Err(error) => {
                             debug!(%error, "trying the next backend");
                             last = error;
@@ -94,10 +98,10 @@ impl Exchange<'_> {
                     },
                 };
                 match outgoing
-                    .attempt(&mut sender, is_reused, self.proxy.timeouts.response)
+                    .attempt(&mut connection, is_reused, self.proxy.timeouts.response)
                     .await
                 {
-                    Attempt::Answered(response) => return Ok((lease, response, sender)),
+                    Attempt::Answered(response) => return Ok((lease, response, connection)),
                     Attempt::Failed(rejection) => return Err(rejection),
                     // A connection that had been idle may die at any time, and says nothing of its
                     // backend: the next attempt is on a new one.
@@ -112,15 +116,9 @@ impl Exchange<'_> {
         Err(last)
     }
 
-    async fn connect(&self, lease: &Lease) -> Result<SendRequest<RequestBody>, Rejection> {
+    async fn connect(&self, lease: &Lease) -> Result<HttpConnection, Rejection> {
         let stream = self.route.pool.connect(lease.backend()).await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection to a backend ended early");
-            }
-        });
-        Ok(sender)
+        Ok(HttpConnection::over(stream).await?)
     }
 
     /// A backend's response as the client gets it.
@@ -128,7 +126,7 @@ impl Exchange<'_> {
         &self,
         response: Response<Incoming>,
         selected: Selected,
-        connection: Option<Reusable>,
+        carrier: Option<Carrier>,
     ) -> Result<Response<ReplyBody>, Rejection> {
         self.arrival.record.selected(&selected);
         let (mut head, body) = response.into_parts();
@@ -136,30 +134,39 @@ impl Exchange<'_> {
             return Err(Rejection::AnswerCoding);
         }
         headers::remove_hop_by_hop(&mut head.headers);
+        // Ours, whatever the backend's is (RFC 9110, section 6.2).
+        head.version = Version::HTTP_11;
         if let Some(cookie) = selected.cookie {
             head.headers.append(SET_COOKIE, cookie);
         }
         head.extensions.clear();
         let record = Arc::clone(self.arrival.record);
-        let download = Download::new(body, head.status, record, selected.lease, connection);
+        let download = Download::new(body, head.status, record, selected.lease, carrier);
         let body = ReplyBody::Forwarded(Box::new(download));
         Ok(Response::from_parts(head, body))
     }
 }
 
 impl Outgoing {
-    fn new(head: request::Parts, body: Incoming) -> Self {
-        let progress = Arc::new(AtomicUsize::new(0));
+    fn new(mut head: request::Parts, body: Incoming) -> Self {
+        let progress = Arc::<Progress>::default();
         if body.is_end_stream() {
             return Self {
                 spare: head.method.is_idempotent().then(|| head.clone()),
                 request: Some(bodiless(head)),
                 progress,
+                is_gated: false,
             };
+        }
+        if body.size_hint().exact().is_none() {
+            // Or else hyper would leave out the body of a GET.
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(TRANSFER_ENCODING, chunked);
         }
         let mut upload = Upload::new(body, Arc::clone(&progress));
         let mut request = Request::from_parts(head, ());
-        if expects_continue(&request) {
+        let is_gated = headers::expects_continue(request.headers());
+        if is_gated {
             upload.wait_for(continued(&mut request));
         }
         let request = request.map(|()| RequestBody::new(upload));
@@ -167,6 +174,7 @@ impl Outgoing {
             request: Some(request),
             spare: None,
             progress,
+            is_gated,
         }
     }
 
@@ -174,27 +182,41 @@ impl Outgoing {
     /// neither has it taken any more of the body, nor answered.
     async fn attempt(
         &mut self,
-        sender: &mut SendRequest<RequestBody>,
+        connection: &mut HttpConnection,
         is_reused: bool,
         limit: Duration,
     ) -> Attempt {
         let Some(request) = self.request.take() else {
             return Attempt::Failed(Rejection::TimedOut);
         };
-        let mut response = Box::pin(sender.try_send_request(request));
+        let mut response = Box::pin(connection.send(request));
         let mut passed = 0;
         loop {
             match timeout(limit, &mut response).await {
                 Ok(Ok(response)) => return Attempt::Answered(response),
                 Ok(Err(error)) => return self.failed(error, is_reused),
                 Err(_) => {
-                    let before = std::mem::replace(&mut passed, self.progress.load(Relaxed));
+                    let before = std::mem::replace(&mut passed, self.progress.frames());
                     if before == passed {
-                        return Attempt::Failed(Rejection::TimedOut);
+                        return Attempt::Failed(self.standstill());
                     }
                 }
             }
         }
+    }
+
+    /// Who is to blame that nothing moves.
+    fn standstill(&self) -> Rejection {
+        if self.progress.waits_for_client() {
+            Rejection::BodyTimedOut
+        } else {
+            Rejection::TimedOut
+        }
+    }
+
+    /// Whether the backend has answered without having asked for the body.
+    fn is_withheld(&self) -> bool {
+        self.is_gated && self.progress.frames() == 0
     }
 
     fn failed(
@@ -208,6 +230,9 @@ impl Outgoing {
         let error = error.into_error();
         match self.request {
             Some(_) => Attempt::Unsent(error),
+            None if self.progress.is_broken() => {
+                Attempt::Failed(Rejection::BadRequest("a body that breaks off"))
+            }
             None => Attempt::Failed(Rejection::Broken(error)),
         }
     }
@@ -218,21 +243,17 @@ fn bodiless(head: request::Parts) -> Request<RequestBody> {
     Request::from_parts(head, RequestBody::new(body))
 }
 
-fn expects_continue<B>(request: &Request<B>) -> bool {
-    let expected = request.headers().get(EXPECT);
-    expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
 /// Is told when the backend asks for the request's body.
 fn continued(request: &mut Request<()>) -> oneshot::Receiver<()> {
     let (tell, told) = oneshot::channel();
     let tell = std::sync::Mutex::new(Some(tell));
     on_informational(request, move |interim| {
-        let tell = tell.lock().ok().and_then(|mut tell| tell.take());
-        if let Some(tell) = tell.filter(|_| interim.status() == StatusCode::CONTINUE) {
-            // Nobody listens any more if the body was let through already.
-            let _ = tell.send(());
+        if interim.status() != StatusCode::CONTINUE {
+            return;
         }
+        let tell = tell.lock().ok().and_then(|mut tell| tell.take());
+        // Nobody listens any more if the body was let through already.
+        let _ = tell.map(|tell| tell.send(()));
     });
     told
 }

@@ -4,8 +4,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-        UPGRADE,
+        CONNECTION, EXPECT, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -61,6 +61,17 @@ pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
     let first = codings.next();
     codings.next().is_some()
         || first.is_some_and(|c| !c.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Whether the client waits with its body until it is asked for it (RFC 9110, section 10.1.1).
+pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
+    let expected = headers.get(EXPECT);
+    expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Writes that the connection ends with this message, which hyper then sees to.
+pub(super) fn announce_close(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Writes who the client is and how it came, behind what trusted proxies have written in the

@@ -13,7 +13,11 @@ mod upgrade;
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
 use http::{Request, Response, request};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -129,6 +133,7 @@ impl Proxy {
         connection: &Arc<Connection>,
     ) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
+        let keeps_body_back = headers::expects_continue(&parts.headers) && !body.is_end_stream();
         let client = Client::of(
             connection.peer,
             connection.over_tls,
@@ -153,11 +158,15 @@ impl Proxy {
         match answered {
             Ok(response) => response,
             Err(rejection) => {
-                let response = rejection.response();
+                let mut response = rejection.response();
+                if keeps_body_back {
+                    // Whether the body comes now, nobody can know.
+                    headers::announce_close(response.headers_mut());
+                }
                 if rejection.is_ours() {
                     warn!(client = %client.ip(), error = %rejection, "a request failed");
                 }
-                let bytes = http_body::Body::size_hint(response.body()).lower();
+                let bytes = response.body().size_hint().lower();
                 record.answered(response.status(), bytes, true);
                 response.map(ReplyBody::Own)
             }

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
+    header::{CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
 };
 use http_body_util::Full;
 
+use super::headers::announce_close;
 use crate::{
     pool::connect::ConnectError,
     websocket::handshake::{BadAnswer, BadOffer},
@@ -21,6 +22,9 @@ pub(super) enum Rejection {
     /// The request names a transfer coding that we do not speak.
     #[error("a transfer coding other than chunked")]
     TransferCoding,
+    /// The client has sent no more of its request's body.
+    #[error("the client sent no more of its body")]
+    BodyTimedOut,
     /// The client's WebSocket handshake cannot be granted.
     #[error(transparent)]
     BadOffer(#[from] BadOffer),
@@ -56,6 +60,7 @@ impl Rejection {
             Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
             Self::BadRequest(_) | Self::BadOffer(_) => StatusCode::BAD_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut | Self::Unreachable(ConnectError::TimedOut { .. }) => {
@@ -96,8 +101,8 @@ impl Rejection {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What follows on such a connection may not be what it seems.
-            Self::BadRequest(_) | Self::TransferCoding | Self::BadOffer(_) => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            Self::BadRequest(_) | Self::TransferCoding | Self::BodyTimedOut | Self::BadOffer(_) => {
+                announce_close(headers);
             }
             _ => {}
         }

@@ -1,6 +1,11 @@
 //! What a request is for: its host, agreed on by all parts of the request that name one.
 
-use http::{HeaderValue, Method, Uri, Version, header::HOST, request, uri::Authority};
+use http::{
+    HeaderValue, Method, Uri, Version,
+    header::{EXPECT, HOST},
+    request,
+    uri::Authority,
+};
 
 use super::{Exchange, headers, reply::Rejection};
 
@@ -78,6 +83,10 @@ impl Exchange<'_> {
         }
         if let Some(path_and_query) = head.uri.path_and_query() {
             head.uri = Uri::from(path_and_query.clone());
+        }
+        if head.version < Version::HTTP_11 {
+            // No client of HTTP/1.0 can be told to continue (RFC 9110, section 10.1.1).
+            head.headers.remove(EXPECT);
         }
         head.version = Version::HTTP_11;
         head.extensions.clear();
