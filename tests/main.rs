@@ -6,4 +6,5 @@ mod failures;
 mod headers;
 mod plain_http;
 mod routes;
+mod smuggling;
 mod support;

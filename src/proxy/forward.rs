@@ -133,6 +133,9 @@ impl Exchange<'_> {
         if headers::has_foreign_coding(&head.headers) {
             return Err(Rejection::AnswerCoding);
         }
+        if !headers::agree_on_length(&head.headers) {
+            return Err(Rejection::AnswerLength);
+        }
         headers::remove_hop_by_hop(&mut head.headers);
         // Ours, whatever the backend's is (RFC 9110, section 6.2).
         head.version = Version::HTTP_11;

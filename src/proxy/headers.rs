@@ -4,7 +4,7 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, EXPECT, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRANSFER_ENCODING, UPGRADE,
     },
 };
@@ -61,6 +61,18 @@ pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
     let first = codings.next();
     codings.next().is_some()
         || first.is_some_and(|c| !c.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// Whether the end of a body can be seen in one place only: where `chunked` says, or where one
+/// length does (RFC 9112, section 6.3).
+pub(super) fn agree_on_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return true;
+    };
+    !headers.contains_key(TRANSFER_ENCODING)
+        && length.as_bytes().iter().all(u8::is_ascii_digit)
+        && lengths.all(|other| other == length)
 }
 
 /// Whether the client waits with its body until it is asked for it (RFC 9110, section 10.1.1).

@@ -52,6 +52,9 @@ pub(super) enum Rejection {
     /// The backend's answer has a transfer coding that we do not speak.
     #[error("the backend's answer has a transfer coding other than chunked")]
     AnswerCoding,
+    /// The end of the backend's answer could be seen in more than one place.
+    #[error("the backend's answer has no certain length")]
+    AnswerLength,
 }
 
 impl Rejection {
@@ -70,7 +73,8 @@ impl Rejection {
             | Self::Broken(_)
             | Self::BadAnswer(_)
             | Self::Unasked
-            | Self::AnswerCoding => StatusCode::BAD_GATEWAY,
+            | Self::AnswerCoding
+            | Self::AnswerLength => StatusCode::BAD_GATEWAY,
         }
     }
 
