@@ -19,8 +19,8 @@ use sha1::{Digest, Sha1};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     accept: HeaderValue,
-    subprotocols: Vec<String>,
-    extensions: Vec<String>,
+    subprotocols: Vec<Vec<u8>>,
+    extensions: Vec<Vec<u8>>,
 }
 
 /// Why a request that asks for a WebSocket cannot have one.
@@ -78,9 +78,9 @@ impl Offer {
         Ok(Some(Self {
             accept: accept(key),
             subprotocols: tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
-                .map(str::to_owned)
+                .map(<[u8]>::to_vec)
                 .collect(),
-            extensions: extension_names(headers).map(str::to_owned).collect(),
+            extensions: extension_names(headers).map(<[u8]>::to_vec).collect(),
         }))
     }
 
@@ -104,7 +104,9 @@ impl Offer {
             return Err(BadAnswer::Subprotocol);
         }
         match extension_names(headers).find(|name| !self.extensions.iter().any(|e| e == name)) {
-            Some(name) => Err(BadAnswer::Extension(name.to_owned())),
+            Some(name) => Err(BadAnswer::Extension(
+                String::from_utf8_lossy(name).into_owned(),
+            )),
             None => Ok(()),
         }
     }
@@ -112,7 +114,7 @@ impl Offer {
     fn offers_subprotocol(&self, answer: &HeaderMap) -> bool {
         // Subprotocols are case-sensitive (RFC 6455, section 4.1).
         only(answer, &SEC_WEBSOCKET_PROTOCOL)
-            .is_some_and(|chosen| self.subprotocols.iter().any(|offered| chosen == offered))
+            .is_some_and(|chosen| self.subprotocols.iter().any(|offered| chosen == &**offered))
     }
 }
 
@@ -129,7 +131,7 @@ pub fn accept(key: &HeaderValue) -> HeaderValue {
 /// Whether the comma-separated lists in the headers `name` contain `token`, in any case.
 #[must_use]
 pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|t| t.eq_ignore_ascii_case(token))
+    tokens(headers, name).any(|t| t.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 fn asks_for_websocket(request: &request::Parts) -> bool {
@@ -162,18 +164,21 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue
     values.next().filter(|_| values.next().is_none())
 }
 
-fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+/// The elements of comma-separated lists. Bytes, since a value that is no text is passed on all the
+/// same, and what it lists must not escape the checks.
+fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     let values = headers.get_all(name).into_iter();
     values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .filter(|token| !token.is_empty())
 }
 
-fn extension_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    tokens(headers, &SEC_WEBSOCKET_EXTENSIONS)
-        .map(|extension| extension.split(';').next().unwrap_or_default().trim())
+fn extension_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    tokens(headers, &SEC_WEBSOCKET_EXTENSIONS).map(|extension| {
+        let mut parts = extension.split(|byte| *byte == b';');
+        parts.next().unwrap_or_default().trim_ascii()
+    })
 }
 
 #[cfg(test)]
