@@ -78,10 +78,13 @@ impl Balancer {
     }
 }
 
-/// Compares what each would carry for its weight with one use more.
+/// Compares what each would carry for its weight with one use more. Among those that carry nothing
+/// none is better: or else the heaviest alone would get the requests that come one by one.
 fn by_load(a: &Backend, b: &Backend) -> Ordering {
-    let share =
-        |of: &Backend, other: &Backend| (of.load() as u64 + 1) * u64::from(other.weight().get());
+    let share = |of: &Backend, other: &Backend| match of.load() as u64 {
+        0 => 0,
+        load => (load + 1) * u64::from(other.weight().get()),
+    };
     share(a, b).cmp(&share(b, a))
 }
 
@@ -100,4 +103,117 @@ fn smooth_schedule(weights: &[u32]) -> Vec<usize> {
         Some(richest)
     };
     (0..total).filter_map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{
+        config::Config,
+        pool::{
+            Pool,
+            backend::{Lease, Use},
+        },
+    };
+
+    /// Backends of those weights, with the leases of as many uses as stand beside them.
+    fn backends(weights_and_uses: &[(u32, usize)]) -> (Vec<Arc<Backend>>, Vec<Lease>) {
+        let entries = weights_and_uses.iter().zip(1..);
+        let entries = entries.map(|((weight, _), port)| {
+            format!("{{ address = \"127.0.0.1:{port}\", weight = {weight} }}")
+        });
+        let entries: Vec<_> = entries.collect();
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+             [pool.a]\nbackends = [{}]",
+            entries.join(", ")
+        );
+        let config = Config::parse(&text, "test", Path::new("")).unwrap();
+        let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
+        let backends = pool.backends().to_vec();
+        let uses = backends.iter().zip(weights_and_uses);
+        let leases = uses.flat_map(|(backend, (_, uses))| {
+            (0..*uses).filter_map(|_| Lease::of(backend, Use::Tunnel))
+        });
+        let leases = leases.collect();
+        (backends, leases)
+    }
+
+    /// How the first compares with the second, given the weight and the uses of each.
+    fn compared(a: (u32, usize), b: (u32, usize)) -> Ordering {
+        let (backends, _leases) = backends(&[a, b]);
+        by_load(&backends[0], &backends[1])
+    }
+
+    #[test]
+    fn the_schedule_mixes_the_heavy_with_the_light() {
+        assert_eq!(smooth_schedule(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(smooth_schedule(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(smooth_schedule(&[2, 4]), [1, 0, 1, 1, 0, 1]);
+        assert_eq!(smooth_schedule(&[1]), [0]);
+    }
+
+    #[test]
+    fn whoever_would_carry_less_for_its_weight_comes_first() {
+        assert_eq!(compared((1, 1), (1, 2)), Ordering::Less);
+        assert_eq!(compared((1, 2), (1, 2)), Ordering::Equal);
+        assert_eq!(compared((1, 1), (3, 4)), Ordering::Greater);
+        assert_eq!(compared((1, 1), (3, 5)), Ordering::Equal);
+        assert_eq!(compared((1, 1), (3, 6)), Ordering::Less);
+    }
+
+    #[test]
+    fn those_that_carry_nothing_are_equal_and_come_before_all_others() {
+        assert_eq!(compared((1, 0), (100, 0)), Ordering::Equal);
+        assert_eq!(compared((1, 0), (100, 1)), Ordering::Less);
+    }
+
+    #[test]
+    fn a_choice_is_one_of_those_allowed_or_none() {
+        let (backends, _leases) = backends(&[(1, 0), (3, 5), (2, 1)]);
+        let config = [1, 3, 2].map(|weight| config::Backend {
+            address: backends[0].address().clone(),
+            weight: weight.try_into().unwrap(),
+            max_tunnels: None,
+        });
+        for balance in [
+            Balance::RoundRobin,
+            Balance::LeastTunnels,
+            Balance::RandomOfTwo,
+        ] {
+            let balancer = Balancer::new(balance, &config);
+            for allowed in 0..3 {
+                for _ in 0..10 {
+                    let chosen = balancer.choose(&backends, |index| index == allowed);
+                    assert_eq!(chosen, Some(allowed), "{balance}");
+                }
+            }
+            assert_eq!(balancer.choose(&backends, |_| false), None, "{balance}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_stands_in_the_schedule_as_often_as_its_weight(weights in vec(1u32..=100, 1..8)) {
+            let schedule = smooth_schedule(&weights);
+            for (index, weight) in weights.iter().enumerate() {
+                let count = schedule.iter().filter(|i| **i == index).count();
+                prop_assert_eq!(count, *weight as usize);
+            }
+        }
+
+        #[test]
+        fn the_heaviest_never_waits_longer_than_its_share(weights in vec(1u32..=100, 1..8)) {
+            let schedule = smooth_schedule(&weights);
+            let total = schedule.len();
+            let heaviest = (0..weights.len()).max_by_key(|index| weights[*index]).unwrap();
+            let longest = total.div_ceil(weights[heaviest] as usize) + weights.len();
+            let gaps = schedule.split(|index| *index == heaviest).map(<[usize]>::len);
+            prop_assert!(gaps.max().unwrap() <= longest);
+        }
+    }
 }
