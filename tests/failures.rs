@@ -9,7 +9,7 @@ use crate::support::{Backend, Proxy, ProxyBuilder, Raw, RawBackend, Response};
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 async fn between() -> (RawBackend, Proxy) {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address]).start().await;
     (backend, proxy)
 }
@@ -18,7 +18,7 @@ async fn between() -> (RawBackend, Proxy) {
 async fn with_idle_connection(
     configure: impl FnOnce(ProxyBuilder) -> ProxyBuilder,
 ) -> (RawBackend, Proxy, Raw) {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = configure(Proxy::fronting_addresses([backend.address]));
     let proxy = proxy.start().await;
     let mut client = proxy.raw().await;
@@ -101,7 +101,7 @@ async fn a_backend_that_lets_nobody_in_is_a_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_does_not_answer_is_a_timeout_and_is_hung_up_on() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address])
         .config("[timeouts]\nresponse = \"7s\"")
         .start()
@@ -116,7 +116,7 @@ async fn a_backend_that_does_not_answer_is_a_timeout_and_is_hung_up_on() {
 
 /// A client that has begun to send a body of twelve bytes, and its backend.
 async fn uploading() -> (Proxy, Raw, Raw) {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address])
         .config("[timeouts]\nresponse = \"10s\"")
         .start()
@@ -181,7 +181,7 @@ async fn idle_connections_are_used_again() {
 
 #[tokio::test]
 async fn no_more_connections_are_kept_than_allowed() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address])
         .config("[limits]\nbackend_idle = 1")
         .start()
@@ -293,7 +293,7 @@ async fn a_backend_that_hangs_up_on_a_fresh_connection_is_a_bad_gateway() {
 
 #[tokio::test]
 async fn what_one_backend_may_have_served_is_not_sent_to_another() {
-    let backends = [RawBackend::listen().await, RawBackend::listen().await];
+    let backends = [RawBackend::listen(), RawBackend::listen()];
     let addresses = backends.each_ref().map(|backend| backend.address);
     let proxy = Proxy::fronting_addresses(addresses).start().await;
     let mut client = proxy.raw().await;

@@ -4,7 +4,7 @@ use crate::support::{Proxy, ProxyBuilder, RawBackend, header, headers};
 
 /// What a backend behind that proxy sees of a request with these lines.
 async fn seen(configure: impl FnOnce(ProxyBuilder) -> ProxyBuilder, lines: &str) -> String {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = configure(Proxy::fronting_addresses([backend.address]));
     let proxy = proxy.start().await;
     let mut client = proxy.raw().await;
@@ -18,7 +18,7 @@ async fn seen(configure: impl FnOnce(ProxyBuilder) -> ProxyBuilder, lines: &str)
 
 /// What a client sees of a backend's answer with these lines.
 async fn answered(lines: &str) -> String {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address]).start().await;
     let mut client = proxy.raw().await;
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
@@ -89,7 +89,7 @@ async fn a_client_can_nominate_its_own_headers_but_not_ours() {
 
 #[tokio::test]
 async fn a_strange_byte_in_connection_saves_no_nominated_header() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address]).start().await;
     let mut client = proxy.raw().await;
     client
@@ -114,7 +114,7 @@ async fn a_backend_is_told_who_the_client_is() {
 
 #[tokio::test]
 async fn an_ipv6_client_is_written_as_each_header_wants_it() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::with_config(&format!(
         "[[listener]]\naddress = \"[::1]:0\"\n[[route]]\npool = \"main\"\n\
          [pool.main]\nbackends = [\"{}\"]\n",
@@ -182,7 +182,7 @@ async fn what_a_client_forged_in_the_other_header_is_replaced_by_whom_we_believe
 
 #[tokio::test]
 async fn a_host_cannot_speak_for_the_proxy_that_quotes_it() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let believing = trusting("forwarded")(Proxy::fronting_addresses([backend.address]));
     let believing = believing.start().await;
     let quoting = Proxy::fronting_addresses([believing.address]).start().await;
@@ -204,7 +204,7 @@ async fn a_route_may_set_the_host() {
 
 #[tokio::test]
 async fn an_absolute_target_passes_as_a_path() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address]).start().await;
     for (target, passed) in [("http://Test:81/a?b", "/a?b"), ("http://test:81", "/")] {
         let mut client = proxy.raw().await;

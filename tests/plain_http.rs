@@ -19,7 +19,7 @@ use crate::support::{Proxy, Raw, RawBackend, header, narrow_client};
 const MUCH: usize = 48 << 20;
 
 async fn between() -> (RawBackend, Proxy) {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address]).start().await;
     (backend, proxy)
 }

@@ -6,7 +6,7 @@ use crate::support::{Proxy, Raw, RawBackend, header, headers};
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: test\r\n\r\n";
 
 async fn between() -> (RawBackend, Proxy) {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address]).start().await;
     (backend, proxy)
 }
@@ -299,7 +299,7 @@ async fn a_second_answer_to_one_request_reaches_nobody() {
 
 #[tokio::test]
 async fn a_head_has_its_limits() {
-    let backend = RawBackend::listen().await;
+    let backend = RawBackend::listen();
     let proxy = Proxy::fronting_addresses([backend.address])
         .config("[limits]\nrequest_head = \"8KiB\"\nrequest_headers = 10")
         .start()

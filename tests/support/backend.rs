@@ -14,6 +14,8 @@ use tokio_tungstenite::{
     tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response as Accepted},
 };
 
+use super::{Raw, header, switching};
+
 pub(crate) type Request = hyper::Request<Incoming>;
 pub(crate) type Response = hyper::Response<Full<Bytes>>;
 
@@ -33,7 +35,40 @@ pub(crate) async fn echo_cluster(count: usize) -> Vec<Backend> {
     cluster
 }
 
+/// As many backends that say who they are to everyone.
+pub(crate) async fn naming_cluster(count: usize) -> Vec<Backend> {
+    let mut cluster = Vec::new();
+    for _ in 0..count {
+        cluster.push(Backend::naming().await);
+    }
+    cluster
+}
+
 impl Backend {
+    /// Says who it is in the header `x-backend`, of plain answers and of 101s. Its tunnels are
+    /// silent.
+    pub(crate) async fn naming() -> Self {
+        Self::serving(|socket, own| async move {
+            let mut client = Raw::new(socket);
+            let name = own.to_string();
+            while let Some(head) = client.next_head().await {
+                let Some(key) = header(&head, "sec-websocket-key") else {
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nX-Backend: {name}\r\nContent-Length: 0\r\n\r\n"
+                    );
+                    client.send(answer).await;
+                    continue;
+                };
+                let accept = longwire::websocket::handshake::accept(&key.parse().unwrap());
+                let accept = accept.to_str().unwrap();
+                let granted = [("Sec-WebSocket-Accept", accept), ("X-Backend", &name)];
+                client.send(switching(&granted)).await;
+                client.rest().await;
+            }
+        })
+        .await
+    }
+
     /// A WebSocket server that sends every message back.
     pub(crate) async fn echo() -> Self {
         Self::serving(|socket, own| async move {
@@ -105,6 +140,11 @@ impl Backend {
         let backend = Self::serving(|_, _| async {}).await;
         backend.stop().await;
         backend
+    }
+
+    /// Its entry in a configuration, with further keys.
+    pub(crate) fn entry(&self, keys: &str) -> String {
+        format!("{{ address = \"{}\", {keys} }}", self.address)
     }
 
     /// Stops to accept. Connections that it has go on.

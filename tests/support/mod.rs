@@ -6,15 +6,43 @@
 mod backend;
 mod client;
 mod http;
+mod pair;
 mod proxy;
 mod raw;
 mod raw_backend;
 
+use std::time::Duration;
+
+use tokio::{spawn, task::yield_now, time::sleep};
+
 pub(crate) use self::{
-    backend::{Backend, Request, Response, echo_cluster},
+    backend::{Backend, Response, echo_cluster, naming_cluster},
     client::Client,
     http::Answer,
+    pair::Pair,
     proxy::{Proxy, ProxyBuilder},
-    raw::{Frame, Raw, header, headers},
+    raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},
 };
+
+/// Lets everything else run until `holds` does.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        yield_now().await;
+    }
+}
+
+/// Waits until nobody has anything left to do, under a paused clock.
+pub(crate) async fn all_is_quiet() {
+    sleep(Duration::from_millis(100)).await;
+}
+
+/// Lets a paused clock go on in small steps. It would else leap from deadline to deadline while
+/// bytes are still on their way through the system, and deadlines would overtake them.
+pub(crate) fn in_slow_motion() {
+    spawn(async {
+        loop {
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+}

@@ -6,7 +6,11 @@ use longwire::{
     server::{Placement, Server, Stopped},
     tunnel::registry::Registry,
 };
-use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
 
 use super::{Answer, Backend, Client, Raw, http};
 
@@ -43,8 +47,14 @@ impl Proxy {
     pub(crate) fn fronting_addresses(
         backends: impl IntoIterator<Item = impl ToString>,
     ) -> ProxyBuilder {
+        let quoted = backends.into_iter().map(|b| format!("{:?}", b.to_string()));
+        Self::fronting_entries(quoted)
+    }
+
+    /// Backends as they are written in the configuration.
+    pub(crate) fn fronting_entries(backends: impl IntoIterator<Item = String>) -> ProxyBuilder {
         ProxyBuilder {
-            backends: backends.into_iter().map(|b| b.to_string()).collect(),
+            backends: backends.into_iter().collect(),
             listener: String::new(),
             route: String::new(),
             pool: String::new(),
@@ -93,6 +103,13 @@ impl Proxy {
     /// A bare connection on which nothing has been said yet.
     pub(crate) async fn raw(&self) -> Raw {
         Raw::new(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// A bare connection from another address of this machine.
+    pub(crate) async fn raw_from(&self, source: [u8; 4]) -> Raw {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Raw::new(socket.connect(self.address).await.unwrap())
     }
 
     /// The whole answer to a GET.
@@ -154,8 +171,12 @@ impl ProxyBuilder {
     pub(crate) async fn start(self) -> Proxy {
         let text = format!(
             "[[listener]]\naddress = \"127.0.0.1:0\"\n{}[[route]]\npool = \"main\"\n{}\
-             [pool.main]\nbackends = {:?}\n{}{}",
-            self.listener, self.route, self.backends, self.pool, self.rest
+             [pool.main]\nbackends = [{}]\n{}{}",
+            self.listener,
+            self.route,
+            self.backends.join(", "),
+            self.pool,
+            self.rest
         );
         Proxy::with_config(&text).await
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use longwire::websocket::{
     CloseCode, Opcode, Role,
     frame::{self, FrameHeader, apply_mask},
@@ -5,6 +7,7 @@ use longwire::websocket::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 /// A connection on which the test says every byte itself: a client's or a backend's.
@@ -25,6 +28,67 @@ pub(crate) struct Frame {
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// The plainest handshake, with headers changed, added, or, where the value is empty, left out.
+pub(crate) fn handshake(path: &str, changes: &[(&str, &str)]) -> String {
+    let plainest = [
+        ("Host", "test"),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", KEY),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    head(&format!("GET {path} HTTP/1.1"), &plainest, changes)
+}
+
+/// The plainest 101, changed in the same way.
+pub(crate) fn switching(changes: &[(&str, &str)]) -> String {
+    let plainest = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", ACCEPT),
+    ];
+    head("HTTP/1.1 101 Switching Protocols", &plainest, changes)
+}
+
+fn head(first: &str, plainest: &[(&str, &str)], changes: &[(&str, &str)]) -> String {
+    let is_changed = |name: &str| {
+        changes
+            .iter()
+            .any(|(changed, _)| changed.eq_ignore_ascii_case(name))
+    };
+    let kept = plainest.iter().filter(|(name, _)| !is_changed(name));
+    let lines = kept.chain(changes.iter().filter(|(_, value)| !value.is_empty()));
+    let lines: String = lines
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    format!("{first}\r\n{lines}\r\n")
+}
+
+/// A frame as `sender` sends it; `first` is its first byte.
+pub(crate) fn frame(first: u8, payload: &[u8], sender: Role) -> Vec<u8> {
+    let mask_bit = if sender == Role::Client { 0x80 } else { 0 };
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ ..126 => frame.push(mask_bit | short as u8),
+        medium @ ..0x1_0000 => {
+            frame.push(mask_bit | 126);
+            frame.extend((medium as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(mask_bit | 127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    let mut payload = payload.to_vec();
+    if sender == Role::Client {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        frame.extend(key);
+        apply_mask(&mut payload, key);
+    }
+    frame.extend(payload);
+    frame
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) fn new(socket: S) -> Self {
         Self {
@@ -39,13 +103,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// A head up to its empty line, which is included.
     pub(crate) async fn head(&mut self) -> String {
+        let head = self.next_head().await;
+        head.unwrap_or_else(|| panic!("the end after {:?}", self.buffer))
+    }
+
+    /// The same; `None` if the end comes first.
+    pub(crate) async fn next_head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
-                return String::from_utf8(head).unwrap();
+                return Some(String::from_utf8(head).unwrap());
             }
-            assert!(self.read_more().await, "the end after {:?}", self.buffer);
+            if !self.read_more().await {
+                return None;
+            }
         }
+    }
+
+    /// A response's head and the body that it announces.
+    pub(crate) async fn response(&mut self) -> (String, String) {
+        let head = self.head().await;
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let body = self.bytes(length).await;
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// Whether nothing comes while everybody else does what there is to do. Only to be asked under
+    /// a paused clock.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        let more = timeout(Duration::from_millis(100), self.read_more()).await;
+        self.buffer.is_empty() && more.is_err()
     }
 
     /// The next `count` bytes.
@@ -58,10 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// A head and the body that its `Content-Length` announces, as one text.
     pub(crate) async fn message(&mut self) -> String {
-        let mut message = self.head().await;
-        let length = header(&message, "content-length").map_or(0, |value| value.parse().unwrap());
-        message += std::str::from_utf8(&self.bytes(length).await).unwrap();
-        message
+        let (head, body) = self.response().await;
+        head + &body
     }
 
     /// A chunk of a chunked body; the last one is empty, and trailers may follow it.
@@ -122,11 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Asks for a WebSocket at `path` in the plainest way, and leaves the answer unread.
     pub(crate) async fn ask_for_websocket(&mut self, path: &str) {
-        self.send(format!(
-            "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        ))
-        .await;
+        self.send(handshake(path, &[])).await;
     }
 
     /// Asks for a WebSocket and is granted it.
@@ -139,11 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Grants, as a backend, the WebSocket that a raw client asked for; gives the request's head.
     pub(crate) async fn grant_websocket(&mut self) -> String {
         let head = self.head().await;
-        self.send(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
-        ))
-        .await;
+        self.send(switching(&[])).await;
         head
     }
 

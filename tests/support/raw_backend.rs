@@ -11,11 +11,15 @@ pub(crate) struct RawBackend {
 }
 
 impl RawBackend {
-    pub(crate) async fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) fn listen() -> Self {
+        Self::of(std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn of(listener: std::net::TcpListener) -> Self {
+        listener.set_nonblocking(true).unwrap();
         Self {
             address: listener.local_addr().unwrap(),
-            listener,
+            listener: TcpListener::from_std(listener).unwrap(),
         }
     }
 
@@ -47,7 +51,9 @@ impl RawBackend {
 
     /// The next connection.
     pub(crate) async fn accept(&self) -> Raw {
-        Raw::new(self.listener.accept().await.unwrap().0)
+        let (socket, _) = self.listener.accept().await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Raw::new(socket)
     }
 
     /// Asserts that nobody has connected since the last one that was accepted.
