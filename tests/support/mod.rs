@@ -25,11 +25,15 @@ pub(crate) use self::{
     raw_backend::{RawBackend, narrow_client},
 };
 
-/// Lets everything else run until `holds` does.
+/// Lets everything else run until `holds` does, as it must before long.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
-    while !holds() {
+    for _ in 0..10_000_000 {
+        if holds() {
+            return;
+        }
         yield_now().await;
     }
+    panic!("what was waited for does not come");
 }
 
 /// Waits until nobody has anything left to do, under a paused clock.
