@@ -11,7 +11,11 @@ mod proxy;
 mod raw;
 mod raw_backend;
 
-use std::time::Duration;
+use std::{
+    cell::RefCell,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{spawn, task::yield_now, time::sleep};
 
@@ -41,12 +45,25 @@ pub(crate) async fn all_is_quiet() {
     sleep(Duration::from_millis(100)).await;
 }
 
-/// Lets a paused clock go on in small steps. It would else leap from deadline to deadline while
-/// bytes are still on their way through the system, and deadlines would overtake them.
+thread_local! {
+    /// Lives as long as the slow motion of this thread's runtime.
+    static SLOW_MOTION: RefCell<Weak<()>> = const { RefCell::new(Weak::new()) };
+}
+
+/// Lets a paused clock go on in small steps, with a moment of true time at each. It would else leap
+/// from deadline to deadline while bytes are still on their way through the system, and deadlines
+/// would overtake them.
 pub(crate) fn in_slow_motion() {
-    spawn(async {
+    if SLOW_MOTION.with_borrow(|running| running.strong_count() > 0) {
+        return;
+    }
+    let running = Arc::new(());
+    SLOW_MOTION.set(Arc::downgrade(&running));
+    spawn(async move {
+        let _running = running;
         loop {
-            sleep(Duration::from_millis(2)).await;
+            sleep(Duration::from_millis(5)).await;
+            std::thread::sleep(Duration::from_micros(50));
         }
     });
 }
