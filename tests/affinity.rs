@@ -432,7 +432,8 @@ async fn who_brings_no_value_is_balanced() {
         let proxy = proxy.pool("balance = \"round-robin\"").start().await;
         let mut seen = HashSet::new();
         for _ in 0..3 {
-            let visit = Visit::to(&proxy, "/?rooms=1", &[("cookie", "longwire=1")]).await;
+            let none = [("cookie", "longwire=1"), ("x-room", "")];
+            let visit = Visit::to(&proxy, "/?rooms=1&room=", &none).await;
             assert_eq!(visit.set_cookie, None);
             seen.insert(visit.backend);
         }

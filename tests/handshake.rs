@@ -81,6 +81,7 @@ async fn another_version_is_426_that_names_ours() {
         let answer = refused(handshake("/", &[("Sec-WebSocket-Version", version)])).await;
         assert!(is(&answer, 426), "{version}: {answer}");
         assert_eq!(header(&answer, "sec-websocket-version"), Some("13"));
+        assert_eq!(header(&answer, "upgrade"), Some("websocket"));
     }
 }
 

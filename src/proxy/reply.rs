@@ -7,7 +7,7 @@ use http::{
 };
 use http_body_util::Full;
 
-use super::headers::announce_close;
+use super::headers::{announce_close, switch_to_websocket};
 use crate::{
     pool::connect::ConnectError,
     websocket::handshake::{BadAnswer, BadOffer},
@@ -100,6 +100,7 @@ impl Rejection {
         match self {
             Self::BadOffer(BadOffer::Version) => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                switch_to_websocket(headers);
             }
             Self::NoRoom => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{
     Request, Response, StatusCode,
     header::{SET_COOKIE, TE},
-    request, response,
+    request,
 };
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::{
@@ -26,7 +26,7 @@ use crate::{
     },
     stream::Stream,
     tunnel::{End, Policy, Tunnel, registry::Place},
-    websocket::handshake::Offer,
+    websocket::handshake::{BadAnswer, Offer},
 };
 
 /// A tunnel whose sides are still in hyper's hands.
@@ -62,31 +62,31 @@ impl Exchange<'_> {
             Ok((lease, self.ask(stream, head).await?))
         };
         let asked = timeout(self.proxy.timeouts.handshake, asked).await;
-        let (lease, mut response) = asked.unwrap_or(Err(Rejection::TimedOut))?;
-        let selected = selection.settle(lease);
+        let (lease, response) = asked.unwrap_or(Err(Rejection::TimedOut))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return self.reply(response, selected, None);
+            return self.reply(response, selection.settle(lease), None);
         }
-        self.arrival.record.selected(&selected);
-        let backend = hyper::upgrade::on(&mut response);
-        let (answer, _) = response.into_parts();
-        offer.check(&answer)?;
+        let (mut answer, backend) = granted(response, offer)?;
         let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;
-        let nascent = Nascent {
+        let selected = selection.settle(lease);
+        self.arrival.record.selected(&selected);
+        if let Some(cookie) = &selected.cookie {
+            answer.headers_mut().append(SET_COOKIE, cookie.clone());
+        }
+        tokio::spawn(self.nascent(selected.lease).begin(client, backend));
+        Ok(answer)
+    }
+
+    fn nascent(&self, lease: Lease) -> Nascent {
+        Nascent {
             policy: Arc::clone(&self.route.policy),
             place: self.proxy.registry.enter(self.arrival.connection.worker),
             keep: Keep {
                 record: Arc::clone(self.arrival.record),
-                _lease: selected.lease,
+                _lease: lease,
                 _connection: Arc::clone(self.arrival.connection),
             },
-        };
-        tokio::spawn(nascent.begin(client, backend));
-        let mut answer = switched(answer);
-        if let Some(cookie) = selected.cookie {
-            answer.headers_mut().append(SET_COOKIE, cookie);
         }
-        Ok(answer)
     }
 
     /// Connects to one backend after the other until one is reached: nothing was sent so far.
@@ -123,12 +123,19 @@ impl Exchange<'_> {
     }
 }
 
-/// The backend's 101 as the client gets it.
-fn switched(mut answer: response::Parts) -> Response<ReplyBody> {
+/// A 101 that fits the offer as the client gets it, and the way to the backend's socket.
+fn granted(
+    mut response: Response<Incoming>,
+    offer: &Offer,
+) -> Result<(Response<ReplyBody>, OnUpgrade), BadAnswer> {
+    let backend = hyper::upgrade::on(&mut response);
+    let (mut answer, _) = response.into_parts();
+    offer.check(&answer)?;
     headers::remove_hop_by_hop(&mut answer.headers);
     headers::switch_to_websocket(&mut answer.headers);
     answer.extensions.clear();
-    Response::from_parts(answer, ReplyBody::Own(Full::default()))
+    let answer = Response::from_parts(answer, ReplyBody::Own(Full::default()));
+    Ok((answer, backend))
 }
 
 impl Nascent {

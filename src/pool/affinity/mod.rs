@@ -133,7 +133,8 @@ impl Affinity {
     }
 
     fn wish(&self, asker: &Asker<'_>) -> Wish {
-        let by_key = |key: Option<&[u8]>| match key {
+        // An empty value names nobody: its bearers have nothing in common.
+        let by_key = |key: Option<&[u8]>| match key.filter(|key| !key.is_empty()) {
             Some(key) => Wish::Ranked {
                 key: ranking::hash(key),
             },
