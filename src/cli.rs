@@ -1,13 +1,14 @@
 //! What the user says on the command line.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use longwire::config::Config;
+use longwire::config::{Config, ConfigError};
 use toml::{Table, Value};
 
 /// A WebSocket-aware reverse proxy and load balancer, made for connections that live long.
@@ -22,7 +23,7 @@ pub(crate) struct CommandLine {
     command: Option<Command>,
 
     /// Only check the configuration: the same as `longwire check`.
-    #[arg(short = 't')]
+    #[arg(short = 't', conflicts_with = "options")]
     test: bool,
 
     #[command(flatten)]
@@ -41,6 +42,11 @@ Examples:
 Exit codes: 0 all is well, 1 the configuration is wrong or the proxy cannot run,
 2 the command line is wrong.
 Signals: SIGTERM or SIGINT stops gracefully, a second one at once.";
+
+/// What to do where there is no configuration file.
+const WITHOUT_IT: &str = "\
+Name another file with --config FILE, or run without one:
+  longwire run --listen 127.0.0.1:8080 --backend 127.0.0.1:9001";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -144,7 +150,16 @@ impl Source {
 
 impl File {
     fn load(&self) -> anyhow::Result<Config> {
-        Ok(Config::load(&self.config)?)
+        Config::load(&self.config).map_err(|error| {
+            let is_missing = matches!(&error, ConfigError::Unreadable { source, .. }
+                if source.kind() == io::ErrorKind::NotFound);
+            let error = anyhow::Error::from(error);
+            if is_missing {
+                anyhow!("{error:#}\n{WITHOUT_IT}")
+            } else {
+                error
+            }
+        })
     }
 
     fn report(self) -> anyhow::Result<Task> {

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::{info, warn};
 
@@ -19,13 +19,22 @@ const BACKLOG: i32 = 4096;
 /// How long to wait for files or memory to come free before trying to accept again.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
+/// How often the same is said of a listener: a limit is reached with every client, or never.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
 /// An address that is accepted on.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     limits: Vec<Arc<Semaphore>>,
+    said_full: Said,
+    said_short: Said,
 }
+
+/// When something was last said.
+#[derive(Debug, Default)]
+struct Said(Option<Instant>);
 
 /// A client's socket, not yet known to any worker.
 #[derive(Debug)]
@@ -46,7 +55,7 @@ pub struct Permit {
 
 /// An address that cannot be accepted on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
@@ -80,6 +89,8 @@ impl Listener {
             address: socket.local_addr().unwrap_or(config.address),
             socket,
             limits: own.into_iter().chain(total.cloned()).collect(),
+            said_full: Said::default(),
+            said_short: Said::default(),
         })
     }
 
@@ -90,9 +101,8 @@ impl Listener {
     }
 
     /// The next client. Waits while a limit is reached: clients then wait in the system's queue.
-    pub async fn accept(&self) -> Accepted {
+    pub async fn accept(&mut self) -> Accepted {
         let permit = self.permit().await;
-        let mut is_short = false;
         loop {
             match self.socket.accept().await.and_then(detach) {
                 Ok((socket, peer)) => {
@@ -103,10 +113,9 @@ impl Listener {
                     };
                 }
                 Err(error) if is_shortage(&error) => {
-                    if !is_short {
+                    if self.said_short.is_due() {
                         warn!(listener = %self.address, %error, "cannot accept for now");
                     }
-                    is_short = true;
                     sleep(BACK_OFF).await;
                 }
                 // The client has left already.
@@ -115,16 +124,27 @@ impl Listener {
         }
     }
 
-    async fn permit(&self) -> Permit {
+    async fn permit(&mut self) -> Permit {
         let mut places = Vec::with_capacity(self.limits.len());
         for limit in &self.limits {
-            if limit.available_permits() == 0 {
+            if limit.available_permits() == 0 && self.said_full.is_due() {
                 info!(listener = %self.address, "at its limit of connections: new ones wait");
             }
             let place = Arc::clone(limit).acquire_owned().await;
             places.push(place.expect("no limit is ever closed"));
         }
         Permit { _places: places }
+    }
+}
+
+impl Said {
+    /// Whether it is to be said now.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= SAID_AGAIN);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 

@@ -11,7 +11,10 @@ use longwire::{
     server::{Placement, Server},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -52,44 +55,39 @@ fn perform(task: Task) -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     raise_open_files();
+    // Before anybody is told that the proxy runs, and may stop it.
+    let (stop, abort) = stop_signals()?;
     let server = Server::bind(&config, Placement::Threads)?;
-    let (stop, abort) = (stop_signal()?, stop_signal()?);
     drop(config);
-    let stopped = server.run(stop.first(), abort.second()).await;
+    let stopped = server.run(stop, abort).await;
     info!(cut_tunnels = stopped.cut_tunnels, "stopped");
     Ok(())
 }
 
-/// The signals that ask the process to stop.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-fn stop_signal() -> anyhow::Result<StopSignals> {
+/// The first signal that asks the process to stop, and the second.
+fn stop_signals() -> anyhow::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
     let listen = |kind| signal(kind).context("cannot listen for signals");
-    Ok(StopSignals {
-        terminate: listen(SignalKind::terminate())?,
-        interrupt: listen(SignalKind::interrupt())?,
-    })
-}
-
-impl StopSignals {
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let (count, counted) = watch::channel(0);
+    // Signals that nobody has looked at count as one, so somebody always looks.
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            count.send_modify(|count| *count += 1);
         }
-    }
-
-    async fn first(mut self) {
-        self.next().await;
-    }
-
-    async fn second(mut self) {
-        self.next().await;
-        self.next().await;
-    }
+    });
+    let nth = |n| {
+        let mut counted = counted.clone();
+        async move {
+            // The counting ends with the runtime, and then nobody waits here either.
+            let _ = counted.wait_for(|count| *count >= n).await;
+        }
+    };
+    Ok((nth(1), nth(2)))
 }
 
 /// A tunnel takes two open files; the system's default allows few.
@@ -106,7 +104,9 @@ fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        // Complaints about stderr would go to stderr, and panic where nobody reads it any more.
+        .log_internal_errors(false);
     match log.format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

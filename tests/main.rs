@@ -1,14 +1,20 @@
 //! What longwire promises, over real sockets: a module for each behaviour.
 
+mod access_log;
 mod addresses;
 mod affinity;
 mod architecture;
 mod balance;
+mod command_line;
 mod failures;
 mod handshake;
 mod headers;
+mod limits;
 mod plain_http;
 mod routes;
 mod smuggling;
+mod stop;
 mod support;
+mod tls;
 mod tunnels;
+mod workers;

@@ -50,9 +50,9 @@ fn about(seconds: u64, begin: Instant) -> bool {
 
 /// Breaks the connection off without a word.
 fn reset(peer: Raw) {
-    SockRef::from(&peer.socket)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
+    let socket = SockRef::from(&peer.socket);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Access events: one for each plain request, two for each tunnel.
 
 use std::{
+    fmt::Write,
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use http::{Method, StatusCode, request};
@@ -13,7 +17,7 @@ use super::{client::Client, route::Route};
 use crate::{
     config,
     pool::{Selected, affinity::Outcome, backend::Backend},
-    tunnel::Ended,
+    tunnel::{Cause, Ended, Party},
 };
 
 /// The target that access events carry.
@@ -47,14 +51,16 @@ impl AccessLog {
             client: client.ip(),
             method: request.method.clone(),
             host: host.to_owned(),
-            path: request.uri.path().to_owned(),
+            path: in_ascii(request.uri.path()),
             query: request
                 .uri
                 .query()
                 .filter(|_| self.with_query)
-                .map(str::to_owned),
+                .map(in_ascii),
             route: OnceLock::new(),
             backend: OnceLock::new(),
+            tunnel: OnceLock::new(),
+            has_ended: AtomicBool::new(false),
         })
     }
 }
@@ -71,6 +77,10 @@ pub(super) struct Record {
     query: Option<String>,
     route: OnceLock<Arc<Route>>,
     backend: OnceLock<(Arc<Backend>, Outcome)>,
+    /// The tunnel that it became.
+    tunnel: OnceLock<u64>,
+    /// Whether its end has had its event.
+    has_ended: AtomicBool,
 }
 
 impl Record {
@@ -86,6 +96,11 @@ impl Record {
 
     /// The event of a plain request, or of a handshake that became no tunnel.
     pub(super) fn answered(&self, status: StatusCode, bytes: u64, is_whole: bool) {
+        self.request_ended(Some(status), bytes, is_whole);
+    }
+
+    fn request_ended(&self, status: Option<StatusCode>, bytes: u64, is_whole: bool) {
+        self.has_ended.store(true, Relaxed);
         if self.is_wanted {
             info!(
                 target: TARGET,
@@ -94,7 +109,7 @@ impl Record {
                 host = self.host,
                 path = self.path,
                 query = self.query,
-                status = status.as_u16(),
+                status = status.map(|status| status.as_u16()),
                 bytes,
                 complete = is_whole,
                 duration_seconds = self.arrived.elapsed().as_secs_f64(),
@@ -108,6 +123,7 @@ impl Record {
     }
 
     pub(super) fn tunnel_opened(&self, tunnel: u64) {
+        self.tunnel.get_or_init(|| tunnel);
         if self.is_wanted {
             info!(
                 target: TARGET,
@@ -127,6 +143,16 @@ impl Record {
     }
 
     pub(super) fn tunnel_ended(&self, tunnel: u64, ended: &Ended) {
+        self.end_of_tunnel(tunnel, Some(ended));
+    }
+
+    /// The event of a tunnel's end. One that was cut with its worker can say no more.
+    fn end_of_tunnel(&self, tunnel: u64, ended: Option<&Ended>) {
+        self.has_ended.store(true, Relaxed);
+        let (by, cause) = ended.map_or((Party::Proxy, Cause::Shutdown), |ended| {
+            (ended.end.by, ended.end.cause)
+        });
+        let code = ended.and_then(|ended| ended.end.code);
         if self.is_wanted {
             info!(
                 target: TARGET,
@@ -135,14 +161,14 @@ impl Record {
                 host = self.host,
                 path = self.path,
                 query = self.query,
-                ended_by = %ended.end.by,
-                cause = %ended.end.cause,
-                close_code = ended.end.code.map(|code| code.0),
+                ended_by = %by,
+                cause = %cause,
+                close_code = code.map(|code| code.0),
                 duration_seconds = self.arrived.elapsed().as_secs_f64(),
-                client_bytes = ended.from_client.bytes,
-                client_messages = ended.from_client.messages,
-                backend_bytes = ended.from_backend.bytes,
-                backend_messages = ended.from_backend.messages,
+                client_bytes = ended.map(|ended| ended.from_client.bytes),
+                client_messages = ended.map(|ended| ended.from_client.messages),
+                backend_bytes = ended.map(|ended| ended.from_backend.bytes),
+                backend_messages = ended.map(|ended| ended.from_backend.messages),
                 route = self.route_name(),
                 pool = self.pool_name(),
                 backend = self.backend_name(),
@@ -169,4 +195,32 @@ impl Record {
             .get()
             .map_or(Outcome::None, |(_, outcome)| *outcome)
     }
+}
+
+impl Drop for Record {
+    /// A client that left before its answer, and a tunnel that was cut, have their event too.
+    fn drop(&mut self) {
+        if *self.has_ended.get_mut() {
+            return;
+        }
+        match self.tunnel.get() {
+            Some(tunnel) => self.end_of_tunnel(*tunnel, None),
+            None => self.request_ended(None, 0, false),
+        }
+    }
+}
+
+/// A part of a target with percent-encoding for all that is not visible ASCII (RFC 3987, section
+/// 3.1): the controls and directions of Unicode cannot break or disguise a line of the log.
+fn in_ascii(part: &str) -> String {
+    let mut ascii = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        if byte.is_ascii_graphic() {
+            ascii.push(char::from(byte));
+        } else {
+            // A String takes everything.
+            let _ = write!(ascii, "%{byte:02X}");
+        }
+    }
+    ascii
 }

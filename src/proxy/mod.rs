@@ -12,14 +12,14 @@ mod upgrade;
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
-use http::{Request, Response, request};
+use http::{Request, Response, header::UPGRADE, request};
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tracing::{debug, warn};
 
 use self::{
@@ -106,17 +106,33 @@ impl Proxy {
             .max_buf_size(self.limits.request_head)
             .max_header_size(self.limits.request_head)
             .max_headers(self.limits.request_headers);
-        let service = service_fn(move |request| {
+        let switching = Arc::new(Mutex::new(()));
+        let may_stop = Arc::clone(&switching);
+        let service = service_fn(move |request: Request<Incoming>| {
             let (proxy, connection) = (Arc::clone(&self), Arc::clone(&connection));
-            async move { Ok::<_, Infallible>(proxy.answer(request, &connection).await) }
+            let switching = Arc::clone(&switching);
+            async move {
+                let _switching = match request.headers().get(UPGRADE) {
+                    Some(_) => Some(switching.lock().await),
+                    None => None,
+                };
+                Ok::<_, Infallible>(proxy.answer(request, &connection).await)
+            }
         });
         let served = http
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         let mut served = pin!(served);
+        let stop = async {
+            // An error says the same: the server is gone.
+            let _ = stopping.changed().await;
+            // From then on hyper writes `Connection: close` into its answers; in a 101 many clients
+            // take `Upgrade` alone.
+            drop(may_stop.lock().await);
+        };
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
-            _ = stopping.changed() => {
+            () = stop => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }

@@ -41,16 +41,23 @@ const TICK: Duration = Duration::from_secs(1);
 /// A proxy that listens, but does not serve yet.
 #[derive(Debug)]
 pub struct Server {
-    doors: Vec<Arc<Door>>,
+    doors: Vec<Door>,
     workers: Arc<Workers>,
     shared: Shared,
     stop_deadline: Duration,
 }
 
-/// A listener with what its connections begin with.
+/// A listener and the way in behind it. Nothing else may own the listener, so that it closes when
+/// the accepting ends.
 #[derive(Debug)]
 struct Door {
     listener: Listener,
+    entry: Entry,
+}
+
+/// What a connection begins with.
+#[derive(Debug, Clone)]
+struct Entry {
     tls: Option<Acceptor>,
     tls_deadline: Duration,
 }
@@ -70,10 +77,10 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// TLS cannot be set up.
-    #[error("cannot set up TLS: {0}")]
+    #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
     /// The worker threads cannot be started.
-    #[error("cannot start the workers: {0}")]
+    #[error("cannot start the workers")]
     Workers(#[from] io::Error),
 }
 
@@ -92,11 +99,13 @@ impl Server {
     pub fn bind(config: &Config, placement: Placement) -> Result<Self, StartError> {
         let total = config.limits.connections.map(listener::limit);
         let doors = config.listeners.iter().map(|listener| {
-            Ok(Arc::new(Door {
+            Ok(Door {
                 listener: Listener::bind(listener, total.as_ref())?,
-                tls: listener.tls.as_ref().map(Acceptor::new).transpose()?,
-                tls_deadline: config.timeouts.tls_handshake,
-            }))
+                entry: Entry {
+                    tls: listener.tls.as_ref().map(Acceptor::new).transpose()?,
+                    tls_deadline: config.timeouts.tls_handshake,
+                },
+            })
         });
         let doors = doors.collect::<Result<_, StartError>>()?;
         let workers = Workers::start(config.server.workers.get(), placement)?;
@@ -137,20 +146,15 @@ impl Server {
         abort: impl Future<Output = ()>,
     ) -> Stopped {
         let (stopped, stopping) = watch::channel(());
+        let _clocks = self.start_clocks();
         let mut tasks = JoinSet::new();
-        for door in &self.doors {
-            let serving = serve(
-                Arc::clone(door),
-                Arc::clone(&self.workers),
-                Arc::clone(&self.shared.proxy),
-                stopping.clone(),
-            );
-            tasks.spawn(serving);
+        for door in self.doors {
+            let (workers, proxy) = (Arc::clone(&self.workers), Arc::clone(&self.shared.proxy));
+            tasks.spawn(serve(door, workers, proxy, stopping.clone()));
         }
         tasks.spawn(forget_expired(Arc::clone(&self.shared.pools)));
-        self.start_clocks();
-        // Only the accepting tasks own the listening sockets from here on.
-        drop((self.doors, stopping));
+        // `stopped` is to see the connections alone.
+        drop(stopping);
 
         stop.await;
         info!(tunnels = self.shared.registry.len(), "stopping");
@@ -158,7 +162,9 @@ impl Server {
         stopped.send_replace(());
         self.shared.registry.close_all(STOPPING);
         let drained = async {
-            tokio::join!(stopped.closed(), self.shared.registry.emptied());
+            // In this order: a connection may yet become a tunnel.
+            stopped.closed().await;
+            self.shared.registry.emptied().await;
         };
         tokio::select! {
             drained = timeout(self.stop_deadline, drained) => if drained.is_err() {
@@ -173,24 +179,32 @@ impl Server {
         Stopped { cut_tunnels }
     }
 
-    fn start_clocks(&self) {
+    /// Moves the clocks of tunnels, on their workers, until dropped.
+    fn start_clocks(&self) -> JoinSet<()> {
+        let mut clocks = JoinSet::new();
         for worker in self.workers.iter() {
             let registry = Arc::clone(&self.shared.registry);
             let index = worker.index;
-            worker.spawn_task(async move {
+            let tick = async move {
                 let mut ticks = interval(TICK);
                 loop {
                     ticks.tick().await;
                     registry.tick(index);
                 }
-            });
+            };
+            clocks.spawn_on(tick, worker.handle());
         }
+        clocks
     }
 
     /// Says what listens where, in front of what.
     fn announce(&self, config: &Config) {
         for door in &self.doors {
-            let scheme = if door.tls.is_some() { "https" } else { "http" };
+            let scheme = if door.entry.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            };
             info!("listening on {scheme}://{}", door.listener.address());
         }
         for route in &config.routes {
@@ -237,7 +251,7 @@ impl Shared {
     }
 }
 
-impl Door {
+impl Entry {
     /// A client's connection, its TLS handshake done; `None` if that fails.
     async fn open(&self, socket: std::net::TcpStream, peer: SocketAddr) -> Option<Stream> {
         let socket = TcpStream::from_std(socket)
@@ -262,7 +276,10 @@ impl Door {
 
 /// Gives each client that comes through a door to a worker.
 async fn serve(
-    door: Arc<Door>,
+    Door {
+        mut listener,
+        entry,
+    }: Door,
     workers: Arc<Workers>,
     proxy: Arc<Proxy>,
     stopping: watch::Receiver<()>,
@@ -272,17 +289,22 @@ async fn serve(
             socket,
             peer,
             permit,
-        } = door.listener.accept().await;
+        } = listener.accept().await;
         let worker = workers.least_loaded();
         let connection = Connection {
             peer,
-            over_tls: door.tls.is_some(),
+            over_tls: entry.tls.is_some(),
             worker: worker.index,
             permit: Box::new((permit, worker.seat())),
         };
-        let (door, proxy, stopping) = (Arc::clone(&door), Arc::clone(&proxy), stopping.clone());
+        let (entry, proxy, mut stopping) = (entry.clone(), Arc::clone(&proxy), stopping.clone());
         worker.spawn_task(async move {
-            if let Some(stream) = door.open(socket, peer).await {
+            let stream = tokio::select! {
+                stream = entry.open(socket, peer) => stream,
+                // A client in its TLS handshake has asked for nothing yet.
+                _ = stopping.changed() => None,
+            };
+            if let Some(stream) = stream {
                 proxy.serve(stream, connection, stopping).await;
             }
         });

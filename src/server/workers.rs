@@ -116,6 +116,11 @@ impl Worker {
         })
     }
 
+    /// The runtime itself.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// A place for one more connection.
     pub(super) fn seat(&self) -> Seat {
         self.load.fetch_add(1, Relaxed);

@@ -7,6 +7,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::AbortHandle,
 };
 use tokio_tungstenite::{
@@ -133,6 +134,17 @@ impl Backend {
             address,
             accepting: accepting.abort_handle(),
         }
+    }
+
+    /// A server whose connections the test plays itself.
+    pub(crate) async fn played() -> (Self, mpsc::UnboundedReceiver<Raw>) {
+        let (arrive, arrivals) = mpsc::unbounded_channel();
+        let server = Self::serving(move |socket, _| {
+            // A test that has ended wants no more of them.
+            let _ = arrive.send(Raw::new(socket));
+            async {}
+        });
+        (server.await, arrivals)
     }
 
     /// An address on which nobody listens: connections to it are refused.

@@ -7,9 +7,11 @@ mod backend;
 mod client;
 mod http;
 mod pair;
+mod process;
 mod proxy;
 mod raw;
 mod raw_backend;
+mod tls;
 
 use std::{
     cell::RefCell,
@@ -20,13 +22,15 @@ use std::{
 use tokio::{spawn, task::yield_now, time::sleep};
 
 pub(crate) use self::{
-    backend::{Backend, Response, echo_cluster, naming_cluster},
+    backend::{Backend, Request, Response, echo_cluster, naming_cluster},
     client::Client,
     http::Answer,
     pair::Pair,
+    process::{Folder, Outcome, Process},
     proxy::{Proxy, ProxyBuilder},
     raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},
+    tls::{Authority, Certificate, ClientSocket, TlsClient},
 };
 
 /// Lets everything else run until `holds` does, as it must before long.

@@ -1,0 +1,111 @@
+//! At a limit new clients wait, and are served when others leave.
+
+use std::time::Duration;
+
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::support::{Backend, Client, Folder, Proxy, Raw, echo_cluster};
+
+/// Long enough to be served if nothing is in the way.
+const A_WHILE: Duration = Duration::from_secs(2);
+
+#[tokio::test(start_paused = true)]
+async fn clients_beyond_the_limit_wait_until_another_has_left() {
+    let backends = echo_cluster(1).await;
+    let proxy = Proxy::fronting(&backends)
+        .config("[limits]\nconnections = 2")
+        .start()
+        .await;
+    let (mut first, second) = (proxy.connect().await, proxy.connect().await);
+
+    let mut third = Box::pin(proxy.connect());
+    assert!(timeout(A_WHILE, &mut third).await.is_err());
+    assert_eq!(first.echo("still here").await, "still here");
+    assert!(timeout(A_WHILE, &mut third).await.is_err());
+    drop(second);
+    assert_eq!(third.await.echo("at last").await, "at last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_count_in_the_limit() {
+    let backends = echo_cluster(1).await;
+    let proxy = Proxy::fronting(&backends)
+        .config("[limits]\nconnections = 1")
+        .start()
+        .await;
+    let silent = proxy.raw().await;
+
+    let mut waiting = Box::pin(proxy.connect());
+    assert!(timeout(A_WHILE, &mut waiting).await.is_err());
+    drop(silent);
+    waiting.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listeners_own_limit_is_no_limit_of_the_others() {
+    let backend = Backend::echo().await;
+    let proxy = Proxy::with_config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_connections = 1\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
+         [pool.main]\nbackends = [\"{}\"]",
+        backend.address
+    ))
+    .await;
+    let first = proxy.connect().await;
+
+    let mut second = Box::pin(proxy.connect());
+    assert!(timeout(A_WHILE, &mut second).await.is_err());
+    Client::connect(proxy.addresses[1], "/", &[]).await;
+    drop(first);
+    second.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_all_holds_across_listeners() {
+    let backend = Backend::echo().await;
+    let proxy = Proxy::with_config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npool = \"main\"\n[pool.main]\nbackends = [\"{}\"]\n\
+         [limits]\nconnections = 3",
+        backend.address
+    ))
+    .await;
+    let mut clients = Vec::new();
+    for address in [proxy.addresses[0], proxy.addresses[1], proxy.addresses[0]] {
+        clients.push(Client::connect(address, "/", &[]).await);
+    }
+
+    let mut fourth = Box::pin(Client::connect(proxy.addresses[1], "/", &[]));
+    assert!(timeout(A_WHILE, &mut fourth).await.is_err());
+    clients.pop();
+    fourth.await;
+}
+
+#[tokio::test]
+async fn a_process_without_files_left_waits_for_some_and_serves_again() {
+    let backend = Backend::echo().await;
+    let folder = Folder::new();
+    folder.configure(backend.address, "[server]\nworkers = 1");
+    let mut process = folder.start_with_open_files(40, &[]);
+    let address = process.address().await;
+    let mut client = Client::connect(address, "/", &[]).await;
+
+    let mut crowd = Vec::new();
+    for _ in 0..60 {
+        crowd.push(Raw::new(TcpStream::connect(address).await.unwrap()));
+    }
+    let warning = process.line("cannot accept for now").await;
+    assert!(warning.contains("Too many open files"), "{warning}");
+    for _ in 0..100 {
+        assert_eq!(client.echo("still here").await, "still here");
+    }
+    drop(crowd);
+
+    let mut late = Client::connect(address, "/", &[]).await;
+    assert_eq!(late.echo("at last").await, "at last");
+    assert_eq!(client.echo("still here").await, "still here");
+    drop((client, late));
+    let log = process.stop().await;
+    let warnings = log.iter().filter(|line| line.contains("cannot accept"));
+    assert_eq!(warnings.count(), 1, "{log:#?}");
+}

@@ -1,0 +1,192 @@
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+
+/// A folder in which the real program is run. It is gone when dropped.
+pub(crate) struct Folder {
+    folder: TempDir,
+}
+
+/// The real program, running. It is killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    stderr: Option<Lines<BufReader<ChildStderr>>>,
+    /// The lines that it has logged, as far as they were read.
+    pub(crate) log: Vec<String>,
+}
+
+/// What a program that has ended has left behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// `None` if a signal has ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into it.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes a `proxy.toml` that listens on a port of the system's choice, for one backend.
+    pub(crate) fn configure(&self, backend: SocketAddr, rest: &str) {
+        self.write(
+            "proxy.toml",
+            &format!(
+                "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
+                 [pool.main]\nbackends = [\"{backend}\"]\n{rest}"
+            ),
+        );
+    }
+
+    /// Runs the program to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().await.unwrap();
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        Process::spawn(self.command(arguments))
+    }
+
+    /// Starts the program with at most as many open files.
+    pub(crate) fn start_with_open_files(&self, limit: usize, arguments: &[&str]) -> Process {
+        let mut shell = self.prepared("sh");
+        let script = format!("ulimit -n {limit}; exec \"$@\"");
+        shell.args(["-c", &script, "sh", PROGRAM]).args(arguments);
+        Process::spawn(shell)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.prepared(PROGRAM);
+        command.args(arguments);
+        command
+    }
+
+    fn prepared(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+/// A program that is silent for so long hangs: the test fails instead of hanging with it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_longwire");
+
+impl Process {
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Self {
+            child,
+            stderr: Some(BufReader::new(stderr).lines()),
+            log: Vec::new(),
+        }
+    }
+
+    /// The address that it says it listens on.
+    pub(crate) async fn address(&mut self) -> SocketAddr {
+        let line = self.line("listening on http").await;
+        let (_, rest) = line.split_once("://").unwrap();
+        let end = rest.find(|c: char| c != ':' && c != '.' && !c.is_ascii_digit());
+        rest[..end.unwrap_or(rest.len())].parse().unwrap()
+    }
+
+    /// The next line that it logs with `part` in it.
+    pub(crate) async fn line(&mut self, part: &str) -> String {
+        loop {
+            let line = self.next_line().await;
+            let line = line.unwrap_or_else(|| panic!("no {part:?} in {:#?}", self.log));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// The next event that it logs, as JSON, with that message.
+    pub(crate) async fn event(&mut self, message: &str) -> Value {
+        loop {
+            let line = self.line(message).await;
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["message"] == message {
+                return event;
+            }
+        }
+    }
+
+    /// Closes the reading end of its log, and gives up what is left of it.
+    pub(crate) fn close_log(&mut self) {
+        self.stderr = None;
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end, and gives its exit code and everything that it has logged.
+    pub(crate) async fn ended(mut self) -> (Option<i32>, Vec<String>) {
+        while self.next_line().await.is_some() {}
+        let status = self.child.wait().await.unwrap();
+        (status.code(), self.log)
+    }
+
+    async fn next_line(&mut self) -> Option<String> {
+        let line = self.stderr.as_mut()?.next_line();
+        let line = timeout(PATIENCE, line).await.expect("it says nothing more");
+        let line = line.unwrap()?;
+        self.log.push(line.clone());
+        Some(line)
+    }
+
+    /// Stops it, and gives everything that it has logged.
+    pub(crate) async fn stop(self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        let (code, log) = self.ended().await;
+        assert_eq!(code, Some(0), "{log:#?}");
+        log
+    }
+}
