@@ -171,22 +171,14 @@ impl Proxy {
             }
             Err(rejection) => Err(rejection),
         };
-        match answered {
-            Ok(response) => response,
-            Err(rejection) => {
-                let mut response = rejection.response();
-                if keeps_body_back {
-                    // Whether the body comes now, nobody can know.
-                    headers::announce_close(response.headers_mut());
-                }
-                if rejection.is_ours() {
-                    warn!(client = %client.ip(), error = %rejection, "a request failed");
-                }
-                let bytes = response.body().size_hint().lower();
-                record.answered(response.status(), bytes, true);
-                response.map(ReplyBody::Own)
+        answered.unwrap_or_else(|rejection| {
+            let mut response = rejected(&rejection, &client, &record);
+            if keeps_body_back {
+                // Whether the body comes now, nobody can know.
+                headers::announce_close(response.headers_mut());
             }
-        }
+            response
+        })
     }
 
     async fn dispatch(
@@ -220,4 +212,15 @@ impl Exchange<'_> {
             uri: &request.uri,
         }
     }
+}
+
+/// Our own response to a request that no backend has answered.
+fn rejected(rejection: &Rejection, client: &Client, record: &Record) -> Response<ReplyBody> {
+    if rejection.is_ours() {
+        warn!(client = %client.ip(), error = %rejection, "a request failed");
+    }
+    let response = rejection.response();
+    let bytes = response.body().size_hint().lower();
+    record.answered(response.status(), bytes, true);
+    response.map(ReplyBody::Own)
 }
