@@ -142,6 +142,8 @@ impl TlsClient {
         name: &str,
     ) -> io::Result<client::TlsStream<TcpStream>> {
         let socket = TcpStream::connect(address).await?;
+        // Or else the system holds small records back for a while, in which a paused clock runs off.
+        socket.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connector = TlsConnector::from(Arc::new(self.config.clone()));
         connector.connect(name, socket).await
