@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, sleep},
+};
 
-use crate::support::{Backend, Proxy, ProxyBuilder, Raw, RawBackend, Response};
+use crate::support::{
+    Backend, Proxy, ProxyBuilder, Raw, RawBackend, Response, in_slow_motion, narrow_client,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -364,4 +369,22 @@ async fn a_client_that_drags_its_head_out_is_let_go() {
     let began = Instant::now();
     assert_eq!(client.rest().await, b"");
     assert_eq!(began.elapsed().as_secs(), 4, "the bytes bought no time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_of_its_response_is_cut() {
+    in_slow_motion();
+    let backend = RawBackend::with_small_buffers().await;
+    let proxy = Proxy::fronting_addresses([backend.address]).start().await;
+    let mut client = narrow_client(proxy.address).await;
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let mut connection = backend.accept().await;
+    connection.head().await;
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+    connection.send(head).await;
+
+    let begin = Instant::now();
+    while connection.socket.write_all(&[7; 10_000]).await.is_ok() {}
+    let waited = begin.elapsed().as_secs();
+    assert!((30..35).contains(&waited), "cut after {waited} s");
 }

@@ -25,7 +25,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// The head of a backend's response to a plain request. Default: 2 minutes, for long-polling.
     pub response: Duration,
-    /// A tunnel's peer that takes nothing of what waits for it. Default: 30 s.
+    /// A peer that takes nothing of what waits for it: either side of a tunnel, or the client of a
+    /// plain response. Default: 30 s.
     pub stall: Duration,
     /// The end of a tunnel: from a Close, or the end of one side, until both sockets are cut.
     /// Default: 10 s.

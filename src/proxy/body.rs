@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::{
     sync::oneshot,
-    time::{Sleep, sleep},
+    time::{Sleep, sleep, timeout},
 };
 
 use super::access::Record;
@@ -29,6 +29,9 @@ use crate::pool::{
 /// How long a client that expects `100 Continue` is kept waiting for a backend that does not know
 /// of it (RFC 9110, section 10.1.1, asks for no longer than one can bear).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the rest of a request's body may take after its response has passed.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A request's body on its way to a backend.
 #[derive(Debug)]
@@ -222,9 +225,9 @@ impl Carrier {
             return;
         }
         // The connection has yet to notice that its response has passed, or the request's body is
-        // still on its way.
+        // still on its way, which nobody needs any more.
         tokio::spawn(async move {
-            if connection.ready().await.is_ok() {
+            if let Ok(Ok(())) = timeout(LEFTOVER_PATIENCE, connection.ready()).await {
                 home.park(worker, connection);
             }
         });

@@ -5,6 +5,7 @@ mod body;
 mod client;
 mod forward;
 mod headers;
+mod patience;
 mod reply;
 mod route;
 mod target;
@@ -26,6 +27,7 @@ use self::{
     access::{AccessLog, Record},
     body::ReplyBody,
     client::Client,
+    patience::Patience,
     reply::Rejection,
     route::{Route, Routes},
     target::Target,
@@ -106,6 +108,7 @@ impl Proxy {
             .max_buf_size(self.limits.request_head)
             .max_header_size(self.limits.request_head)
             .max_headers(self.limits.request_headers);
+        let stream = Patience::with(stream, self.timeouts.stall);
         let switching = Arc::new(Mutex::new(()));
         let may_stop = Arc::clone(&switching);
         let service = service_fn(move |request: Request<Incoming>| {

@@ -14,10 +14,16 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tracing::debug;
 
-use super::{Connection, Exchange, access::Record, body::ReplyBody, headers, reply::Rejection};
+use super::{
+    Connection, Exchange, access::Record, body::ReplyBody, headers, patience::Patience,
+    reply::Rejection,
+};
 use crate::{
     pool::{
         Selection,
@@ -144,7 +150,7 @@ impl Nascent {
     async fn begin(self, client: OnUpgrade, backend: OnUpgrade) {
         match tokio::try_join!(client, backend) {
             Ok((client, backend)) => {
-                let tunnel = Tunnel::new(raw(client), raw(backend), self.policy, self.place);
+                let tunnel = Tunnel::new(client_end(client), end(backend), self.policy, self.place);
                 tokio::spawn(self.keep.until_ended(tunnel));
             }
             Err(error) => debug!(%error, "a client left before its tunnel began"),
@@ -161,10 +167,19 @@ impl Keep {
     }
 }
 
+/// The socket under an upgraded connection of a client.
+fn client_end(upgraded: Upgraded) -> End<Stream> {
+    let End { socket, glued } = end::<Patience>(upgraded);
+    End {
+        socket: socket.into_inner(),
+        glued,
+    }
+}
+
 /// The socket under an upgraded connection, with what hyper had read of it already.
-fn raw(upgraded: Upgraded) -> End<Stream> {
+fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> End<S> {
     let parts = upgraded
-        .downcast::<TokioIo<Stream>>()
+        .downcast::<TokioIo<S>>()
         .expect("we gave hyper no other kind of socket");
     End {
         socket: parts.io.into_inner(),
