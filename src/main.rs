@@ -2,12 +2,15 @@
 
 mod cli;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::Parser;
 use longwire::{
-    config::{self, Config, LogFormat},
+    config::{self, Config, ConfigError, LogFormat, Problems},
     server::{Placement, Server},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -24,9 +27,21 @@ fn main() -> ExitCode {
     match CommandLine::parse().task().and_then(perform) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says on stderr what is wrong; problems of a configuration in colours, if somebody sees them.
+fn complain(error: &anyhow::Error) {
+    let problems = match error.downcast_ref() {
+        Some(ConfigError::Invalid(problems)) => Some(problems),
+        _ => error.downcast_ref::<Problems>(),
+    };
+    match problems {
+        Some(problems) if io::stderr().is_terminal() => eprintln!("{}", problems.coloured()),
+        _ => eprintln!("{error:#}"),
     }
 }
 
@@ -103,8 +118,8 @@ fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level).context("log.level")?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         // Complaints about stderr would go to stderr, and panic where nobody reads it any more.
         .log_internal_errors(false);
     match log.format {

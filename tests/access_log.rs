@@ -66,6 +66,7 @@ async fn a_tunnel_that_is_cut_has_its_event_too() {
     let ended = log.process.event("tunnel ended").await;
     assert_eq!(ended["ended_by"], "proxy");
     assert_eq!(ended["cause"], "shutdown");
+    assert_eq!(ended["client_bytes"], 0);
     assert_eq!(log.process.ended().await.0, Some(0));
 }
 

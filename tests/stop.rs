@@ -167,7 +167,9 @@ async fn an_abort_cuts_what_is_left_at_once() {
     story.proxy.stop();
     assert_eq!(story.client.frame().await.unwrap().close(), STOPPING);
     story.proxy.abort();
+    let registry = Arc::clone(&story.proxy.registry);
     assert_eq!(story.proxy.stopped().await.cut_tunnels, 1);
+    assert!(registry.is_empty(), "a tunnel outlives its server");
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 

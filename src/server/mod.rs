@@ -172,7 +172,9 @@ impl Server {
             },
             () = abort => warn!("stopping at once"),
         }
-        let cut_tunnels = self.shared.registry.len();
+        let cut_tunnels = self.shared.registry.cut_all();
+        // They still have to say how they ended; a worker that hangs is not waited for.
+        let _ = timeout(TICK, self.shared.registry.emptied()).await;
         if let Some(workers) = Arc::into_inner(self.workers) {
             workers.stop();
         }

@@ -298,8 +298,12 @@ where
         loop {
             let now = self.place.now();
             let pumps = self.poll_pumps(cx, now);
+            let is_cut = self.place.is_cut();
+            if is_cut {
+                self.end(Party::Proxy, Cause::Shutdown, None, now);
+            }
             if let Some(ending) = self.ending
-                && (pumps.is_ready() || now >= self.cut_at(ending))
+                && (pumps.is_ready() || is_cut || now >= self.cut_at(ending))
             {
                 return Poll::Ready(ending.end);
             }

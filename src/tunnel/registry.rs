@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::Waker,
 };
@@ -50,6 +50,8 @@ struct Live {
     due: AtomicU32,
     waker: AtomicWaker,
     order: OnceLock<CloseOrder>,
+    /// Whether it is to end without a word.
+    is_cut: AtomicBool,
 }
 
 /// A wish that a tunnel be closed by us.
@@ -91,6 +93,7 @@ impl Registry {
             due: AtomicU32::new(Tick::NEVER.to_bits()),
             waker: AtomicWaker::new(),
             order: OnceLock::new(),
+            is_cut: AtomicBool::new(false),
         });
         let id = self.count.total.fetch_add(1, Relaxed) + 1;
         shard.live.insert(id, Arc::clone(&live));
@@ -140,6 +143,12 @@ impl Registry {
         }
     }
 
+    /// Ends every live tunnel at once, and says how many there are.
+    pub fn cut_all(&self) -> usize {
+        let live = self.workers.iter().flat_map(|shard| &shard.live);
+        live.map(|live| live.cut()).count()
+    }
+
     /// Waits until no tunnel lives.
     pub async fn emptied(&self) {
         loop {
@@ -157,6 +166,11 @@ impl Live {
         if self.order.set(order).is_ok() {
             self.waker.wake();
         }
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Relaxed);
+        self.waker.wake();
     }
 }
 
@@ -184,6 +198,11 @@ impl Place {
     /// The order to close, if there is one.
     pub(super) fn order(&self) -> Option<CloseOrder> {
         self.live.order.get().copied()
+    }
+
+    /// Whether the tunnel is to end without a word.
+    pub(super) fn is_cut(&self) -> bool {
+        self.live.is_cut.load(Relaxed)
     }
 }
 
