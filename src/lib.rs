@@ -18,29 +18,29 @@
 //! # }
 //! ```
 
-/// Builds every part from the configuration, starts them and stops them.
+// Builds every part from the configuration, starts them and stops them.
 pub mod server;
 
-/// Binds and accepts, within limits.
+// Binds and accepts, within limits.
 pub mod listener;
 
-/// Takes one request from arrival to response: plain HTTP or a WebSocket handshake.
+// Takes one request from arrival to response: plain HTTP or a WebSocket handshake.
 pub mod proxy;
 
-/// Splices the two sockets of a WebSocket until one side ends, and keeps watch meanwhile.
+// Splices the two sockets of a WebSocket until one side ends, and keeps watch meanwhile.
 pub mod tunnel;
 
-/// Chooses a backend, counts its uses, and connects to it.
+// Chooses a backend, counts its uses, and connects to it.
 pub mod pool;
 
-/// Speaks TLS to clients and to backends.
+// Speaks TLS to clients and to backends.
 pub mod tls;
 
-/// Makes one type of all kinds of sockets.
+// Makes one type of all kinds of sockets.
 pub mod stream;
 
-/// Knows the WebSocket protocol: frames, boundaries, the handshake.
+// Knows the WebSocket protocol: frames, boundaries, the handshake.
 pub mod websocket;
 
-/// Reads and checks what the user wants.
+// Reads and checks what the user wants.
 pub mod config;
