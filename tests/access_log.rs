@@ -202,6 +202,18 @@ async fn access_events_can_be_turned_off() {
 }
 
 #[tokio::test]
+async fn a_failed_request_names_the_backend_that_failed_it() {
+    let nobody = Backend::refusing().await;
+    let mut log = Logged::start(&nobody, "[log]\nformat = \"json\"").await;
+    let mut client = log.raw().await;
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    client.head().await;
+    let request = log.process.event("request").await;
+    assert_eq!(request["status"], 502);
+    assert_eq!(request["backend"], nobody.address.to_string());
+}
+
+#[tokio::test]
 async fn the_level_decides_how_much_is_said() {
     let nobody = Backend::refusing().await;
     for (level, is_said) in [("info", false), ("debug", true)] {

@@ -4,7 +4,7 @@ use std::{
     fmt::Write,
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -16,7 +16,7 @@ use tracing::info;
 use super::{client::Client, route::Route};
 use crate::{
     config,
-    pool::{Selected, affinity::Outcome, backend::Backend},
+    pool::{affinity::Outcome, backend::Backend},
     tunnel::{Cause, Ended, Party},
 };
 
@@ -58,7 +58,8 @@ impl AccessLog {
                 .filter(|_| self.with_query)
                 .map(in_ascii),
             route: OnceLock::new(),
-            backend: OnceLock::new(),
+            backend: Mutex::default(),
+            affinity: OnceLock::new(),
             tunnel: OnceLock::new(),
             has_ended: AtomicBool::new(false),
         })
@@ -76,7 +77,9 @@ pub(super) struct Record {
     path: String,
     query: Option<String>,
     route: OnceLock<Arc<Route>>,
-    backend: OnceLock<(Arc<Backend>, Outcome)>,
+    /// The backend that was tried last.
+    backend: Mutex<Option<Arc<Backend>>>,
+    affinity: OnceLock<Outcome>,
     /// The tunnel that it became.
     tunnel: OnceLock<u64>,
     /// Whether its end has had its event.
@@ -88,10 +91,12 @@ impl Record {
         self.route.get_or_init(|| Arc::clone(route));
     }
 
-    pub(super) fn selected(&self, selected: &Selected) {
-        let backend = selected.lease.backend();
-        self.backend
-            .get_or_init(|| (Arc::clone(backend), selected.affinity));
+    pub(super) fn tries(&self, backend: &Arc<Backend>) {
+        *self.backend.lock().expect("no holder panics") = Some(Arc::clone(backend));
+    }
+
+    pub(super) fn bound(&self, affinity: Outcome) {
+        self.affinity.get_or_init(|| affinity);
     }
 
     /// The event of a plain request, or of a handshake that became no tunnel.
@@ -186,14 +191,13 @@ impl Record {
         self.route.get().map(|route| route.pool.name())
     }
 
-    fn backend_name(&self) -> Option<&str> {
-        self.backend.get().map(|(backend, _)| backend.name())
+    fn backend_name(&self) -> Option<String> {
+        let backend = self.backend.lock().expect("no holder panics");
+        backend.as_ref().map(|backend| backend.name().to_owned())
     }
 
     fn affinity(&self) -> Outcome {
-        self.backend
-            .get()
-            .map_or(Outcome::None, |(_, outcome)| *outcome)
+        self.affinity.get().copied().unwrap_or(Outcome::None)
     }
 }
 

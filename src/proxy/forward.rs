@@ -83,6 +83,7 @@ impl Exchange<'_> {
     ) -> Result<(Lease, Response<Incoming>, HttpConnection), Rejection> {
         let mut last = Rejection::NoRoom;
         for lease in selection {
+            self.arrival.record.tries(lease.backend());
             let mut idle = lease.backend().idle().take(self.arrival.connection.worker);
             loop {
                 let is_reused = idle.is_some();
@@ -128,7 +129,7 @@ impl Exchange<'_> {
         selected: Selected,
         carrier: Option<Carrier>,
     ) -> Result<Response<ReplyBody>, Rejection> {
-        self.arrival.record.selected(&selected);
+        self.arrival.record.bound(selected.affinity);
         let (mut head, body) = response.into_parts();
         if headers::has_foreign_coding(&head.headers) {
             return Err(Rejection::AnswerCoding);

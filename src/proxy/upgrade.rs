@@ -75,7 +75,7 @@ impl Exchange<'_> {
         let (mut answer, backend) = granted(response, offer)?;
         let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;
         let selected = selection.settle(lease);
-        self.arrival.record.selected(&selected);
+        self.arrival.record.bound(selected.affinity);
         if let Some(cookie) = &selected.cookie {
             answer.headers_mut().append(SET_COOKIE, cookie.clone());
         }
@@ -99,6 +99,7 @@ impl Exchange<'_> {
     async fn reach(&self, selection: &mut Selection<'_>) -> Result<(Lease, Stream), Rejection> {
         let mut last = Rejection::NoRoom;
         for lease in selection {
+            self.arrival.record.tries(lease.backend());
             match self.route.pool.connect(lease.backend()).await {
                 Ok(stream) => return Ok((lease, stream)),
                 Err(error) => {
