@@ -37,7 +37,8 @@ pub enum Use {
 pub struct Lease {
     backend: Arc<Backend>,
     used_for: Use,
-    hold: Option<Hold>,
+    /// Boxed, since most leases have none.
+    hold: Option<Box<Hold>>,
 }
 
 impl Backend {
@@ -136,7 +137,7 @@ impl Lease {
 
     /// Keeps the client's affinity alive as long as this use lasts.
     pub(super) fn hold(&mut self, hold: Option<Hold>) {
-        self.hold = hold;
+        self.hold = hold.map(Box::new);
     }
 }
 

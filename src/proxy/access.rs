@@ -46,17 +46,20 @@ impl AccessLog {
         host: &str,
     ) -> Arc<Record> {
         Arc::new(Record {
-            is_wanted: self.is_wanted,
+            asked: self.is_wanted.then(|| {
+                Box::new(Asked {
+                    client: client.ip(),
+                    method: request.method.clone(),
+                    host: host.into(),
+                    path: in_ascii(request.uri.path()),
+                    query: request
+                        .uri
+                        .query()
+                        .filter(|_| self.with_query)
+                        .map(in_ascii),
+                })
+            }),
             arrived: Instant::now(),
-            client: client.ip(),
-            method: request.method.clone(),
-            host: host.to_owned(),
-            path: in_ascii(request.uri.path()),
-            query: request
-                .uri
-                .query()
-                .filter(|_| self.with_query)
-                .map(in_ascii),
             route: OnceLock::new(),
             backend: Mutex::default(),
             affinity: OnceLock::new(),
@@ -69,13 +72,9 @@ impl AccessLog {
 /// What access events say of a request or of the tunnel that it became.
 #[derive(Debug)]
 pub(super) struct Record {
-    is_wanted: bool,
+    /// `None` if no event is wanted: then it need not be kept.
+    asked: Option<Box<Asked>>,
     arrived: Instant,
-    client: IpAddr,
-    method: Method,
-    host: String,
-    path: String,
-    query: Option<String>,
     route: OnceLock<Arc<Route>>,
     /// The backend that was tried last.
     backend: Mutex<Option<Arc<Backend>>>,
@@ -84,6 +83,16 @@ pub(super) struct Record {
     tunnel: OnceLock<u64>,
     /// Whether its end has had its event.
     has_ended: AtomicBool,
+}
+
+/// What a client has asked for.
+#[derive(Debug)]
+struct Asked {
+    client: IpAddr,
+    method: Method,
+    host: Box<str>,
+    path: Box<str>,
+    query: Option<Box<str>>,
 }
 
 impl Record {
@@ -106,14 +115,14 @@ impl Record {
 
     fn request_ended(&self, status: Option<StatusCode>, bytes: u64, is_whole: bool) {
         self.has_ended.store(true, Relaxed);
-        if self.is_wanted {
+        if let Some(asked) = &self.asked {
             info!(
                 target: TARGET,
-                client = %self.client,
-                method = %self.method,
-                host = self.host,
-                path = self.path,
-                query = self.query,
+                client = %asked.client,
+                method = %asked.method,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
                 status = status.map(|status| status.as_u16()),
                 bytes,
                 complete = is_whole,
@@ -129,14 +138,14 @@ impl Record {
 
     pub(super) fn tunnel_opened(&self, tunnel: u64) {
         self.tunnel.get_or_init(|| tunnel);
-        if self.is_wanted {
+        if let Some(asked) = &self.asked {
             info!(
                 target: TARGET,
                 tunnel,
-                client = %self.client,
-                host = self.host,
-                path = self.path,
-                query = self.query,
+                client = %asked.client,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
                 handshake_seconds = self.arrived.elapsed().as_secs_f64(),
                 route = self.route_name(),
                 pool = self.pool_name(),
@@ -158,14 +167,14 @@ impl Record {
             (ended.end.by, ended.end.cause)
         });
         let code = ended.and_then(|ended| ended.end.code);
-        if self.is_wanted {
+        if let Some(asked) = &self.asked {
             info!(
                 target: TARGET,
                 tunnel,
-                client = %self.client,
-                host = self.host,
-                path = self.path,
-                query = self.query,
+                client = %asked.client,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
                 ended_by = %by,
                 cause = %cause,
                 close_code = code.map(|code| code.0),
@@ -216,7 +225,7 @@ impl Drop for Record {
 
 /// A part of a target with percent-encoding for all that is not visible ASCII (RFC 3987, section
 /// 3.1): the controls and directions of Unicode cannot break or disguise a line of the log.
-fn in_ascii(part: &str) -> String {
+fn in_ascii(part: &str) -> Box<str> {
     let mut ascii = String::with_capacity(part.len());
     for byte in part.bytes() {
         if byte.is_ascii_graphic() {
@@ -226,5 +235,5 @@ fn in_ascii(part: &str) -> String {
             let _ = write!(ascii, "%{byte:02X}");
         }
     }
-    ascii
+    ascii.into()
 }

@@ -60,7 +60,7 @@ pub struct Connection {
     /// The number of the worker that it lives on.
     pub worker: usize,
     /// What is given back when it has ended.
-    pub permit: Box<dyn Send + Sync>,
+    pub permit: Arc<dyn Send + Sync>,
 }
 
 /// A request that has been read and checked.

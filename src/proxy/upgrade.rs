@@ -1,6 +1,10 @@
 //! The WebSocket handshake through us: asked of a backend, its 101 checked, the tunnel started.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use http::{
     Request, Response, StatusCode,
@@ -21,8 +25,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Connection, Exchange, access::Record, body::ReplyBody, headers, patience::Patience,
-    reply::Rejection,
+    Exchange, access::Record, body::ReplyBody, headers, patience::Patience, reply::Rejection,
 };
 use crate::{
     pool::{
@@ -42,11 +45,18 @@ struct Nascent {
     keep: Keep,
 }
 
+/// A tunnel and what it keeps alive. A future written by hand, since one that the compiler makes of
+/// an `async fn` has room for the tunnel several times.
+struct Kept {
+    tunnel: Tunnel<Stream, Stream>,
+    keep: Keep,
+}
+
 /// What a tunnel keeps alive as long as it lives, and tells at its end.
 struct Keep {
     record: Arc<Record>,
     _lease: Lease,
-    _connection: Arc<Connection>,
+    _permit: Arc<dyn Send + Sync>,
 }
 
 impl Exchange<'_> {
@@ -90,7 +100,7 @@ impl Exchange<'_> {
             keep: Keep {
                 record: Arc::clone(self.arrival.record),
                 _lease: lease,
-                _connection: Arc::clone(self.arrival.connection),
+                _permit: Arc::clone(&self.arrival.connection.permit),
             },
         }
     }
@@ -152,19 +162,25 @@ impl Nascent {
         match tokio::try_join!(client, backend) {
             Ok((client, backend)) => {
                 let tunnel = Tunnel::new(client_end(client), end(backend), self.policy, self.place);
-                tokio::spawn(self.keep.until_ended(tunnel));
+                self.keep.record.tunnel_opened(tunnel.id());
+                tokio::spawn(Kept {
+                    tunnel,
+                    keep: self.keep,
+                });
             }
             Err(error) => debug!(%error, "a client left before its tunnel began"),
         }
     }
 }
 
-impl Keep {
-    async fn until_ended(self, tunnel: Tunnel<Stream, Stream>) {
-        let id = tunnel.id();
-        self.record.tunnel_opened(id);
-        let ended = tunnel.await;
-        self.record.tunnel_ended(id, &ended);
+impl Future for Kept {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { tunnel, keep } = self.get_mut();
+        let ended = ready!(Pin::new(&mut *tunnel).poll(cx));
+        keep.record.tunnel_ended(tunnel.id(), &ended);
+        Poll::Ready(())
     }
 }
 

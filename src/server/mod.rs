@@ -297,7 +297,7 @@ async fn serve(
             peer,
             over_tls: entry.tls.is_some(),
             worker: worker.index,
-            permit: Box::new((permit, worker.seat())),
+            permit: Arc::new((permit, worker.seat())),
         };
         let (entry, proxy, mut stopping) = (entry.clone(), Arc::clone(&proxy), stopping.clone());
         worker.spawn_task(async move {

@@ -1,15 +1,11 @@
 //! When to ping a peer, and when to give it up.
 
-use std::time::Duration;
-
 use super::clock::Tick;
 use crate::config;
 
-/// What is known of one peer's life.
+/// What is known of one peer's life. When it is pinged and given up, its tunnel's policy says.
 #[derive(Debug)]
 pub struct Keepalive {
-    interval: Option<Duration>,
-    timeout: Duration,
     heard: Tick,
     pinged: Option<Tick>,
 }
@@ -28,10 +24,8 @@ pub enum Due {
 impl Keepalive {
     /// A peer that was heard at `now`.
     #[must_use]
-    pub fn new(config: config::Keepalive, now: Tick) -> Self {
+    pub fn new(now: Tick) -> Self {
         Self {
-            interval: config.interval,
-            timeout: config.timeout,
             heard: now,
             pinged: None,
         }
@@ -50,9 +44,9 @@ impl Keepalive {
 
     /// What is due at `now`. A ping stays due until it was [sent](Self::pinged).
     #[must_use]
-    pub fn due(&self, now: Tick) -> Due {
+    pub fn due(&self, config: &config::Keepalive, now: Tick) -> Due {
         match self.pinged {
-            _ if now < self.next() => Due::Nothing,
+            _ if now < self.next(config) => Due::Nothing,
             Some(_) => Due::Dead,
             None => Due::Ping,
         }
@@ -60,9 +54,9 @@ impl Keepalive {
 
     /// When something is due next.
     #[must_use]
-    pub fn next(&self) -> Tick {
-        match (self.pinged, self.interval) {
-            (Some(pinged), _) => pinged.after(self.timeout),
+    pub fn next(&self, config: &config::Keepalive) -> Tick {
+        match (self.pinged, config.interval) {
+            (Some(pinged), _) => pinged.after(config.timeout),
             (None, Some(interval)) => self.heard.after(interval),
             (None, None) => Tick::NEVER,
         }
@@ -71,6 +65,8 @@ impl Keepalive {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const CONFIG: config::Keepalive = config::Keepalive {
@@ -85,42 +81,42 @@ mod tests {
 
     #[test]
     fn a_peer_that_talks_is_never_pinged() {
-        let mut peer = Keepalive::new(CONFIG, second(1));
+        let mut peer = Keepalive::new(second(1));
         for now in (10..500).step_by(10).map(second) {
             peer.heard(now);
-            assert_eq!(peer.due(now), Due::Nothing);
+            assert_eq!(peer.due(&CONFIG, now), Due::Nothing);
         }
     }
 
     #[test]
     fn an_idle_peer_is_pinged_after_the_interval() {
-        let peer = Keepalive::new(CONFIG, second(1));
-        assert_eq!(peer.due(second(21)), Due::Nothing);
-        assert_eq!(peer.due(second(22)), Due::Ping);
+        let peer = Keepalive::new(second(1));
+        assert_eq!(peer.due(&CONFIG, second(21)), Due::Nothing);
+        assert_eq!(peer.due(&CONFIG, second(22)), Due::Ping);
     }
 
     #[test]
     fn a_pinged_peer_is_dead_after_the_timeout_and_not_before() {
-        let mut peer = Keepalive::new(CONFIG, second(1));
+        let mut peer = Keepalive::new(second(1));
         peer.pinged(second(22));
-        assert_eq!(peer.due(second(32)), Due::Nothing);
-        assert_eq!(peer.due(second(33)), Due::Dead);
+        assert_eq!(peer.due(&CONFIG, second(32)), Due::Nothing);
+        assert_eq!(peer.due(&CONFIG, second(33)), Due::Dead);
     }
 
     #[test]
     fn a_ping_that_could_not_be_sent_accuses_nobody() {
-        let peer = Keepalive::new(CONFIG, second(1));
-        assert_eq!(peer.due(second(22)), Due::Ping);
-        assert_eq!(peer.due(second(300)), Due::Ping);
+        let peer = Keepalive::new(second(1));
+        assert_eq!(peer.due(&CONFIG, second(22)), Due::Ping);
+        assert_eq!(peer.due(&CONFIG, second(300)), Due::Ping);
     }
 
     #[test]
     fn any_byte_counts_as_life() {
-        let mut peer = Keepalive::new(CONFIG, second(1));
+        let mut peer = Keepalive::new(second(1));
         peer.pinged(second(22));
         peer.heard(second(30));
-        assert_eq!(peer.due(second(40)), Due::Nothing);
-        assert_eq!(peer.due(second(51)), Due::Ping);
+        assert_eq!(peer.due(&CONFIG, second(40)), Due::Nothing);
+        assert_eq!(peer.due(&CONFIG, second(51)), Due::Ping);
     }
 
     #[test]
@@ -129,7 +125,7 @@ mod tests {
             interval: None,
             ..CONFIG
         };
-        let peer = Keepalive::new(off, second(1));
-        assert_eq!(peer.due(second(1_000_000)), Due::Nothing);
+        let peer = Keepalive::new(second(1));
+        assert_eq!(peer.due(&off, second(1_000_000)), Due::Nothing);
     }
 }

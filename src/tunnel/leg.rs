@@ -1,7 +1,6 @@
 //! One side of a tunnel.
 
 use super::{clock::Tick, end::Party, keepalive::Keepalive};
-use crate::config;
 
 /// One side of a tunnel.
 #[derive(Debug)]
@@ -14,11 +13,11 @@ pub(super) struct Leg<S> {
 }
 
 impl<S> Leg<S> {
-    pub(super) fn new(socket: S, keepalive: config::Keepalive, now: Tick) -> Self {
+    pub(super) fn new(socket: S, now: Tick) -> Self {
         Self {
             socket: Some(socket),
             takes: true,
-            keepalive: Keepalive::new(keepalive, now),
+            keepalive: Keepalive::new(now),
         }
     }
 

@@ -69,9 +69,9 @@ struct Ending {
     since: Tick,
 }
 
-const CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost");
-const BACKEND_LEFT: Farewell = (CloseCode::BAD_GATEWAY, "backend connection lost");
-const PEER_LOST: Farewell = (CloseCode::GOING_AWAY, "peer lost");
+static CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost");
+static BACKEND_LEFT: Farewell = (CloseCode::BAD_GATEWAY, "backend connection lost");
+static PEER_LOST: Farewell = (CloseCode::GOING_AWAY, "peer lost");
 
 const IDLE: CloseOrder = CloseOrder {
     cause: Cause::Idle,
@@ -90,10 +90,10 @@ impl<C, B> Tunnel<C, B> {
         let now = place.now();
         Self {
             // Towards the backend we play the client, and towards the client the server.
-            upward: Pump::new(Role::Client, CLIENT_LEFT, &client.glued),
-            downward: Pump::new(Role::Server, BACKEND_LEFT, &backend.glued),
-            client: Leg::new(client.socket, policy.keepalive, now),
-            backend: Leg::new(backend.socket, policy.keepalive, now),
+            upward: Pump::new(Role::Client, &CLIENT_LEFT, &client.glued),
+            downward: Pump::new(Role::Server, &BACKEND_LEFT, &backend.glued),
+            client: Leg::new(client.socket, now),
+            backend: Leg::new(backend.socket, now),
             policy,
             place,
             opened: now,
@@ -126,14 +126,14 @@ impl<C, B> Tunnel<C, B> {
     }
 
     fn cut_client(&mut self, cause: Cause, now: Tick) -> bool {
-        self.upward.set_farewell(PEER_LOST);
+        self.upward.set_farewell(&PEER_LOST);
         self.client.cut();
         self.end(Party::Client, cause, None, now);
         true
     }
 
     fn cut_backend(&mut self, cause: Cause, now: Tick) -> bool {
-        self.downward.set_farewell(PEER_LOST);
+        self.downward.set_farewell(&PEER_LOST);
         self.backend.cut();
         self.end(Party::Backend, cause, None, now);
         true
@@ -211,12 +211,12 @@ impl<C, B> Tunnel<C, B> {
         if self.downward.blocked().is_some() {
             self.backend.keepalive.heard(now);
         }
-        let client = match self.client.keepalive.due(now) {
+        let client = match self.client.keepalive.due(&self.policy.keepalive, now) {
             Due::Nothing => false,
             Due::Ping => self.downward.want_ping(self.upward.source_token()),
             Due::Dead => self.cut_client(Cause::Dead, now),
         };
-        let backend = match self.backend.keepalive.due(now) {
+        let backend = match self.backend.keepalive.due(&self.policy.keepalive, now) {
             Due::Nothing => false,
             Due::Ping => self.upward.want_ping(self.downward.source_token()),
             Due::Dead => self.cut_backend(Cause::Dead, now),
@@ -234,8 +234,8 @@ impl<C, B> Tunnel<C, B> {
             Some(ending) => [self.cut_at(ending), Tick::NEVER, Tick::NEVER],
             None => [
                 after(self.moved, self.policy.idle),
-                self.client.keepalive.next(),
-                self.backend.keepalive.next(),
+                self.client.keepalive.next(&self.policy.keepalive),
+                self.backend.keepalive.next(&self.policy.keepalive),
             ],
         };
         let stalls = [self.upward.blocked(), self.downward.blocked()];

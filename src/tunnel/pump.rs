@@ -39,10 +39,10 @@ pub(super) struct Pump {
     /// What the destination has not taken yet. It ends where the scanner stands.
     outbox: Outbox,
     ping: Ping,
-    /// A Close of ours that waits for a boundary.
-    close: Option<Farewell>,
+    /// A Close of ours that waits for a boundary. Boxed, since hardly any tunnel has one now.
+    close: Option<Box<Farewell>>,
     /// What the destination is told if the source ends without a Close.
-    farewell: Farewell,
+    farewell: &'static Farewell,
 }
 
 /// A code and a reason for a Close frame.
@@ -84,7 +84,7 @@ pub(super) enum Failure {
 impl Pump {
     /// A pump towards a destination to which we play `role`. It starts with `glued`: bytes that the
     /// source had sent right behind its part of the handshake.
-    pub(super) fn new(role: Role, farewell: Farewell, glued: &[u8]) -> Self {
+    pub(super) fn new(role: Role, farewell: &'static Farewell, glued: &[u8]) -> Self {
         let mut pump = Self {
             phase: Phase::Passing,
             watch: Watch::default(),
@@ -179,11 +179,11 @@ impl Pump {
     /// Asks for a Close at the next boundary. What the source sends after it is dropped, up to its
     /// own Close, with which it ends.
     pub(super) fn want_close(&mut self, farewell: Farewell) {
-        self.close = Some(farewell);
+        self.close = Some(Box::new(farewell));
     }
 
     /// Sets what the destination is told if the source ends without a Close.
-    pub(super) fn set_farewell(&mut self, farewell: Farewell) {
+    pub(super) fn set_farewell(&mut self, farewell: &'static Farewell) {
         self.farewell = farewell;
     }
 
@@ -309,7 +309,7 @@ impl Pump {
             self.close = None;
             self.ping = Ping::None;
         } else if let Some(farewell) = self.close.take() {
-            self.put_in_close(farewell);
+            self.put_in_close(*farewell);
             self.phase = Phase::Dropping;
         } else if let Ping::Wanted(token) = self.ping {
             self.outbox.put(&frame::ping(&token, self.role));
@@ -335,7 +335,7 @@ impl Pump {
             });
             let inside_frame = self.watch.scanner.is_inside_frame() || !held.is_empty();
             if !inside_frame && self.watch.close().is_none() {
-                self.put_in_close(self.farewell);
+                self.put_in_close(*self.farewell);
             }
         }
         self.phase = Phase::Ending;
