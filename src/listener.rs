@@ -1,11 +1,18 @@
 //! Bind, accept, limits.
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    io, iter,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
 };
@@ -22,10 +29,17 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// How often the same is said of a listener: a limit is reached with every client, or never.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
-/// An address that is accepted on.
+/// One worker's way in at an address. The system spreads the clients of an address over its ways
+/// in, so that each worker accepts its own.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    shared: Arc<Shared>,
+}
+
+/// What the listeners of an address have in common.
+#[derive(Debug)]
+struct Shared {
     address: SocketAddr,
     limits: Vec<Arc<Semaphore>>,
     said_full: Said,
@@ -34,13 +48,13 @@ pub struct Listener {
 
 /// When something was last said.
 #[derive(Debug, Default)]
-struct Said(Option<Instant>);
+struct Said(Mutex<Option<Instant>>);
 
-/// A client's socket, not yet known to any worker.
+/// A client's socket.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The socket, set not to block.
-    pub socket: std::net::TcpStream,
+    /// The socket, on the worker of its listener.
+    pub socket: TcpStream,
     /// Where it comes from.
     pub peer: SocketAddr,
     /// Its place in the limits of connections.
@@ -72,49 +86,60 @@ pub fn limit(connections: NonZeroUsize) -> Arc<Semaphore> {
 }
 
 impl Listener {
-    /// Begins to listen as configured. Connections count in `total` too, if there is one.
+    /// Begins to listen as configured, once for each of the workers with these runtimes.
+    /// Connections count in `total` too, if there is one.
     ///
     /// # Errors
     /// If the system does not let us.
-    pub fn bind(
+    pub fn bind<'w>(
         config: &config::Listener,
         total: Option<&Arc<Semaphore>>,
-    ) -> Result<Self, BindError> {
-        let socket = listen(config.address).map_err(|source| BindError {
+        workers: impl ExactSizeIterator<Item = &'w Handle>,
+    ) -> Result<Vec<Self>, BindError> {
+        let error = |source| BindError {
             address: config.address,
             source,
-        })?;
+        };
+        let sockets = listen(config.address, workers.len()).map_err(error)?;
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let own = config.max_connections.map(limit);
-        Ok(Self {
-            address: socket.local_addr().unwrap_or(config.address),
-            socket,
+        let shared = Arc::new(Shared {
+            address: address.unwrap_or(config.address),
             limits: own.into_iter().chain(total.cloned()).collect(),
             said_full: Said::default(),
             said_short: Said::default(),
-        })
+        });
+        let listeners = sockets.into_iter().zip(workers).map(|(socket, worker)| {
+            let _on_worker = worker.enter();
+            Ok(Self {
+                socket: TcpListener::from_std(socket)?,
+                shared: Arc::clone(&shared),
+            })
+        });
+        listeners.collect::<io::Result<_>>().map_err(error)
     }
 
     /// The address with the port that the system chose, if it was asked to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.shared.address
     }
 
-    /// The next client. Waits while a limit is reached: clients then wait in the system's queue.
-    pub async fn accept(&mut self) -> Accepted {
-        let permit = self.permit().await;
+    /// The next client. While a limit is reached it waits, and those behind it in the system's
+    /// queue.
+    pub async fn accept(&self) -> Accepted {
         loop {
-            match self.socket.accept().await.and_then(detach) {
+            match self.socket.accept().await {
                 Ok((socket, peer)) => {
                     return Accepted {
                         socket,
                         peer,
-                        permit,
+                        permit: self.shared.permit().await,
                     };
                 }
                 Err(error) if is_shortage(&error) => {
-                    if self.said_short.is_due() {
-                        warn!(listener = %self.address, %error, "cannot accept for now");
+                    if self.shared.said_short.is_due() {
+                        warn!(listener = %self.address(), %error, "cannot accept for now");
                     }
                     sleep(BACK_OFF).await;
                 }
@@ -123,8 +148,10 @@ impl Listener {
             }
         }
     }
+}
 
-    async fn permit(&mut self) -> Permit {
+impl Shared {
+    async fn permit(&self) -> Permit {
         let mut places = Vec::with_capacity(self.limits.len());
         for limit in &self.limits {
             if limit.available_permits() == 0 && self.said_full.is_due() {
@@ -139,16 +166,40 @@ impl Listener {
 
 impl Said {
     /// Whether it is to be said now.
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|last| last.elapsed() >= SAID_AGAIN);
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().expect("no holder panics");
+        let is_due = last.is_none_or(|last| last.elapsed() >= SAID_AGAIN);
         if is_due {
-            self.0 = Some(Instant::now());
+            *last = Some(Instant::now());
         }
         is_due
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// As many sockets that listen on the same address.
+fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let first = socket(address)?;
+    // Alone, so that an address on which another process listens is refused, ...
+    first.bind(&address.into())?;
+    // ... and then no more.
+    first.set_reuse_port(count > 1)?;
+    let address = first.local_addr()?;
+    let others = (1..count).map(|_| {
+        let other = socket(address.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?)?;
+        other.set_reuse_port(true)?;
+        other.bind(&address)?;
+        Ok(other)
+    });
+    let sockets: Vec<_> = iter::once(Ok(first))
+        .chain(others)
+        .collect::<io::Result<_>>()?;
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(sockets.into_iter().map(Into::into).collect())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -160,18 +211,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         // Or else [::] would take the place of 0.0.0.0 on some systems and not on others.
         socket.set_only_v6(true)?;
     }
+    // The sockets that it accepts inherit this.
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Takes a socket off this runtime, for another to take it up.
-fn detach(
-    (socket, peer): (TcpStream, SocketAddr),
-) -> io::Result<(std::net::TcpStream, SocketAddr)> {
-    socket.set_nodelay(true)?;
-    Ok((socket.into_std()?, peer))
+    Ok(socket)
 }
 
 /// Whether accepting fails for want of files or memory, which only time can give.
@@ -180,4 +223,48 @@ fn is_shortage(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
         .into_iter()
         .any(|shortage| errno == Some(shortage))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{iter, path::Path};
+
+    use super::*;
+    use crate::config::Config;
+
+    const TEXT: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+                        [pool.a]\nbackends = [\"127.0.0.1:1\"]";
+
+    /// Listeners of as many workers, all on this runtime.
+    fn bind(address: SocketAddr, workers: usize) -> Result<Vec<Listener>, BindError> {
+        let mut config = Config::parse(TEXT, "test", Path::new("")).unwrap();
+        config.listeners[0].address = address;
+        let here = Handle::current();
+        let workers: Vec<_> = iter::repeat_n(&here, workers).collect();
+        Listener::bind(&config.listeners[0], None, workers.into_iter())
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_accepted_that_sends_small_pieces_at_once() {
+        let listeners = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = listeners[0].address();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listeners[0].accept());
+        assert!(accepted.socket.nodelay().unwrap());
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_others_listen_on_is_refused_though_they_share_it_among_themselves() {
+        let listeners = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let address = listeners[0].address();
+        assert!(
+            listeners
+                .iter()
+                .all(|listener| listener.address() == address)
+        );
+        for workers in [1, 3] {
+            let refused = bind(address, workers).unwrap_err();
+            assert_eq!(refused.source.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
 }

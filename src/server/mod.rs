@@ -1,25 +1,27 @@
 //! Builds every part from a [`Config`], starts them, and stops them in order.
 
+mod reception;
 mod workers;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpStream,
     sync::watch,
     task::JoinSet,
     time::{interval, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 pub use self::workers::Placement;
-use self::workers::Workers;
+use self::{
+    reception::{Welcome, reception},
+    workers::{Worker, Workers},
+};
 use crate::{
     config::{self, Affinity, Config},
-    listener::{self, Accepted, BindError, Listener},
+    listener::{self, BindError, Listener},
     pool::Pool,
-    proxy::{Connection, Proxy},
-    stream::Stream,
+    proxy::Proxy,
     tls::Acceptor,
     tunnel::{
         Cause,
@@ -44,22 +46,17 @@ pub struct Server {
     doors: Vec<Door>,
     workers: Arc<Workers>,
     shared: Shared,
+    tls_deadline: Duration,
     stop_deadline: Duration,
 }
 
-/// A listener and the way in behind it. Nothing else may own the listener, so that it closes when
+/// An address and the way in behind it. Nothing else may own its listeners, so that they close when
 /// the accepting ends.
 #[derive(Debug)]
 struct Door {
-    listener: Listener,
-    entry: Entry,
-}
-
-/// What a connection begins with.
-#[derive(Debug, Clone)]
-struct Entry {
+    /// One for each worker.
+    listeners: Vec<Listener>,
     tls: Option<Acceptor>,
-    tls_deadline: Duration,
 }
 
 /// What all workers share.
@@ -97,22 +94,24 @@ impl Server {
     /// # Errors
     /// If an address is taken, or the system refuses something else that is needed.
     pub fn bind(config: &Config, placement: Placement) -> Result<Self, StartError> {
+        let workers = Workers::start(config.server.workers.get(), placement)?;
         let total = config.limits.connections.map(listener::limit);
         let doors = config.listeners.iter().map(|listener| {
             Ok(Door {
-                listener: Listener::bind(listener, total.as_ref())?,
-                entry: Entry {
-                    tls: listener.tls.as_ref().map(Acceptor::new).transpose()?,
-                    tls_deadline: config.timeouts.tls_handshake,
-                },
+                listeners: Listener::bind(
+                    listener,
+                    total.as_ref(),
+                    workers.iter().map(Worker::handle),
+                )?,
+                tls: listener.tls.as_ref().map(Acceptor::new).transpose()?,
             })
         });
         let doors = doors.collect::<Result<_, StartError>>()?;
-        let workers = Workers::start(config.server.workers.get(), placement)?;
         let server = Self {
             doors,
             shared: Shared::new(config, workers.len())?,
             workers: Arc::new(workers),
+            tls_deadline: config.timeouts.tls_handshake,
             stop_deadline: config.timeouts.stop,
         };
         server.announce(config);
@@ -122,8 +121,7 @@ impl Server {
     /// The addresses that it listens on, in the configuration's order.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let addresses = self.doors.iter().map(|door| door.listener.address());
-        addresses.collect()
+        self.doors.iter().map(Door::address).collect()
     }
 
     /// Its pools, in the configuration's order.
@@ -148,9 +146,18 @@ impl Server {
         let (stopped, stopping) = watch::channel(());
         let _clocks = self.start_clocks();
         let mut tasks = JoinSet::new();
-        for door in self.doors {
-            let (workers, proxy) = (Arc::clone(&self.workers), Arc::clone(&self.shared.proxy));
-            tasks.spawn(serve(door, workers, proxy, stopping.clone()));
+        for Door { listeners, tls } in self.doors {
+            let welcome = Welcome {
+                tls,
+                tls_deadline: self.tls_deadline,
+                proxy: Arc::clone(&self.shared.proxy),
+                stopping: stopping.clone(),
+            };
+            for (listener, worker) in listeners.into_iter().zip(self.workers.iter()) {
+                let workers = Arc::clone(&self.workers);
+                let reception = reception(listener, worker.index, workers, welcome.clone());
+                tasks.spawn_on(reception, worker.handle());
+            }
         }
         tasks.spawn(forget_expired(Arc::clone(&self.shared.pools)));
         // `stopped` is to see the connections alone.
@@ -202,12 +209,8 @@ impl Server {
     /// Says what listens where, in front of what.
     fn announce(&self, config: &Config) {
         for door in &self.doors {
-            let scheme = if door.entry.tls.is_some() {
-                "https"
-            } else {
-                "http"
-            };
-            info!("listening on {scheme}://{}", door.listener.address());
+            let scheme = if door.tls.is_some() { "https" } else { "http" };
+            info!("listening on {scheme}://{}", door.address());
         }
         for route in &config.routes {
             let pool = &config.pools[route.pool];
@@ -253,63 +256,10 @@ impl Shared {
     }
 }
 
-impl Entry {
-    /// A client's connection, its TLS handshake done; `None` if that fails.
-    async fn open(&self, socket: std::net::TcpStream, peer: SocketAddr) -> Option<Stream> {
-        let socket = TcpStream::from_std(socket)
-            .inspect_err(|error| warn!(%peer, %error, "cannot serve a connection"))
-            .ok()?;
-        let Some(tls) = &self.tls else {
-            return Some(Stream::Tcp(socket));
-        };
-        match timeout(self.tls_deadline, tls.accept(socket)).await {
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(error)) => {
-                debug!(%peer, %error, "a TLS handshake failed");
-                None
-            }
-            Err(_) => {
-                debug!(%peer, "a TLS handshake took too long");
-                None
-            }
-        }
-    }
-}
-
-/// Gives each client that comes through a door to a worker.
-async fn serve(
-    Door {
-        mut listener,
-        entry,
-    }: Door,
-    workers: Arc<Workers>,
-    proxy: Arc<Proxy>,
-    stopping: watch::Receiver<()>,
-) {
-    loop {
-        let Accepted {
-            socket,
-            peer,
-            permit,
-        } = listener.accept().await;
-        let worker = workers.least_loaded();
-        let connection = Connection {
-            peer,
-            over_tls: entry.tls.is_some(),
-            worker: worker.index,
-            permit: Arc::new((permit, worker.seat())),
-        };
-        let (entry, proxy, mut stopping) = (entry.clone(), Arc::clone(&proxy), stopping.clone());
-        worker.spawn_task(async move {
-            let stream = tokio::select! {
-                stream = entry.open(socket, peer) => stream,
-                // A client in its TLS handshake has asked for nothing yet.
-                _ = stopping.changed() => None,
-            };
-            if let Some(stream) = stream {
-                proxy.serve(stream, connection, stopping).await;
-            }
-        });
+impl Door {
+    fn address(&self) -> SocketAddr {
+        // There is a worker, so there is a listener.
+        self.listeners[0].address()
     }
 }
 

@@ -25,6 +25,10 @@ pub enum Placement {
     Current,
 }
 
+/// The share by which a worker may carry more connections than another before its clients are sent
+/// there: one in so many. To send one costs two wake-ups.
+const TOLERANCE: usize = 16;
+
 /// Every worker.
 #[derive(Debug)]
 pub(super) struct Workers {
@@ -68,7 +72,7 @@ impl Workers {
         Ok(Self { workers })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Worker> {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Worker> {
         self.workers.iter()
     }
 
@@ -76,11 +80,14 @@ impl Workers {
         self.workers.len()
     }
 
-    /// The worker with the fewest connections. They stay where they begin, and long ones would
-    /// else pile up.
-    pub(super) fn least_loaded(&self) -> &Worker {
-        let least = self.iter().min_by_key(|worker| worker.load.load(Relaxed));
-        least.expect("a configuration has at least one worker")
+    /// The worker for a client that the one with the number `here` has accepted: that one, unless
+    /// it carries notably more connections than another. They stay where they begin, and long ones
+    /// would else pile up.
+    pub(super) fn host(&self, here: usize) -> &Worker {
+        let here = &self.workers[here];
+        let least = self.iter().min_by_key(|worker| worker.load());
+        let crowded = |least: &&Worker| here.load() > least.load() + least.load() / TOLERANCE + 1;
+        least.filter(crowded).unwrap_or(here)
     }
 
     /// Ends the threads, and with them all that still lives on them.
@@ -114,6 +121,11 @@ impl Worker {
             load: Arc::default(),
             thread: Some(Thread { _stop: stop, join }),
         })
+    }
+
+    /// How many connections live on it.
+    fn load(&self) -> usize {
+        self.load.load(Relaxed)
     }
 
     /// The runtime itself.
