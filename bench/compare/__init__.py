@@ -1,0 +1,1 @@
+"""Compares longwire with its peers: see bench/README.md."""
