@@ -11,11 +11,11 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::TlsConnector;
 
 use crate::{
     config::{BackendTls, ListenerTls, TlsVersion},
-    stream::Stream,
+    stream::{ServerTls, Stream},
 };
 
 /// What we speak inside TLS, on both sides (RFC 7301).
@@ -24,7 +24,7 @@ const ALPN: &[u8] = b"http/1.1";
 /// TLS on a listener.
 #[derive(Clone)]
 pub struct Acceptor {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
 }
 
 impl Acceptor {
@@ -45,7 +45,7 @@ impl Acceptor {
         // Stateless tickets: a client is resumed however many others came in between.
         server.ticketer = aws_lc_rs::Ticketer::new()?;
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(server)),
+            config: Arc::new(server),
         })
     }
 
@@ -54,8 +54,8 @@ impl Acceptor {
     /// # Errors
     /// If the client fails it, or its connection breaks.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<Stream> {
-        let tls = self.acceptor.accept(socket).await?;
-        Ok(Stream::Tls(Box::new(TlsStream::Server(tls))))
+        let tls = ServerTls::accept(Arc::clone(&self.config), socket).await?;
+        Ok(Stream::ServerTls(Box::new(tls)))
     }
 }
 
@@ -94,7 +94,7 @@ impl Connector {
                 io::Error::new(io::ErrorKind::InvalidInput, error)
             })?;
         let tls = self.connector.connect(name, socket).await?;
-        Ok(Stream::Tls(Box::new(TlsStream::Client(tls))))
+        Ok(Stream::ClientTls(Box::new(tls)))
     }
 }
 

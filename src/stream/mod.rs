@@ -1,5 +1,7 @@
 //! A socket of any kind, to a client or to a backend, as one type.
 
+mod server_tls;
+
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -10,7 +12,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
-use tokio_rustls::TlsStream;
+use tokio_rustls::client::TlsStream;
+
+pub use self::server_tls::ServerTls;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -19,8 +23,10 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
-    /// TLS over TCP, whichever side of it we are. Boxed, for its state is large beside a socket.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS over TCP, to a client. Boxed, for its state is large beside a socket.
+    ServerTls(Box<ServerTls<TcpStream>>),
+    /// TLS over TCP, to a backend.
+    ClientTls(Box<TlsStream<TcpStream>>),
 }
 
 /// Calls the same method on whatever the stream is.
@@ -29,7 +35,8 @@ macro_rules! each {
         match $stream.get_mut() {
             Stream::Tcp($io) => $call,
             Stream::Unix($io) => $call,
-            Stream::Tls($io) => $call,
+            Stream::ServerTls($io) => $call,
+            Stream::ClientTls($io) => $call,
         }
     };
 }
@@ -65,7 +72,8 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
             Self::Unix(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
+            Self::ServerTls(io) => io.is_write_vectored(),
+            Self::ClientTls(io) => io.is_write_vectored(),
         }
     }
 
