@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     config::{BackendTls, ListenerTls, TlsVersion},
-    stream::{ServerTls, Stream},
+    stream::{Metered, ServerTls, Stream},
 };
 
 /// What we speak inside TLS, on both sides (RFC 7301).
@@ -54,7 +54,7 @@ impl Acceptor {
     /// # Errors
     /// If the client fails it, or its connection breaks.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<Stream> {
-        let tls = ServerTls::accept(Arc::clone(&self.config), socket).await?;
+        let tls = ServerTls::accept(Arc::clone(&self.config), Metered::new(socket)).await?;
         Ok(Stream::ServerTls(Box::new(tls)))
     }
 }
@@ -93,7 +93,7 @@ impl Connector {
             ServerName::try_from(name.to_owned()).map_err(|error: InvalidDnsNameError| {
                 io::Error::new(io::ErrorKind::InvalidInput, error)
             })?;
-        let tls = self.connector.connect(name, socket).await?;
+        let tls = self.connector.connect(name, Metered::new(socket)).await?;
         Ok(Stream::ClientTls(Box::new(tls)))
     }
 }

@@ -9,22 +9,22 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
-use crate::stream::Stream;
+use crate::stream::Destination;
 
 /// A client's socket whose writes fail when it has taken nothing for some time.
 #[derive(Debug)]
-pub(super) struct Patience {
-    stream: Stream,
+pub(super) struct Patience<S> {
+    stream: S,
     limit: Duration,
     /// Runs while the client takes nothing.
     over: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    pub(super) fn with(stream: Stream, limit: Duration) -> Self {
+impl<S: Destination> Patience<S> {
+    pub(super) fn with(stream: S, limit: Duration) -> Self {
         Self {
             stream,
             limit,
@@ -33,7 +33,7 @@ impl Patience {
     }
 
     /// The socket, with nobody who loses patience.
-    pub(super) fn into_inner(self) -> Stream {
+    pub(super) fn into_inner(self) -> S {
         self.stream
     }
 
@@ -49,12 +49,15 @@ impl Patience {
         }
         let limit = self.limit;
         let over = self.over.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if self.stream.has_taken() {
+            over.as_mut().reset(Instant::now() + limit);
+        }
         ready!(over.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Patience {
+impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -64,7 +67,7 @@ impl AsyncRead for Patience {
     }
 }
 
-impl AsyncWrite for Patience {
+impl<S: Destination + Unpin> AsyncWrite for Patience<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -95,5 +98,61 @@ impl AsyncWrite for Patience {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.wait(cx, shut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// A client that takes some of what it was sent now and then, but never all of it.
+    struct Slow {
+        moves: bool,
+    }
+
+    impl Destination for Slow {
+        fn has_taken(&mut self) -> bool {
+            self.moves
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_moves_is_waited_for_and_one_that_stops_is_not() {
+        let mut client = Patience::with(Slow { moves: true }, LIMIT);
+        let waits = async |client: &mut Patience<Slow>| {
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut *client).poll_flush(cx).is_pending())).await
+        };
+        for _ in 0..10 {
+            assert!(waits(&mut client).await);
+            advance(LIMIT - Duration::from_secs(1)).await;
+        }
+        client.stream.moves = false;
+        assert!(waits(&mut client).await);
+        advance(LIMIT).await;
+        assert!(!waits(&mut client).await);
     }
 }

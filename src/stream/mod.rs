@@ -1,5 +1,6 @@
 //! A socket of any kind, to a client or to a backend, as one type.
 
+mod metered;
 mod server_tls;
 
 use std::{
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-pub use self::server_tls::ServerTls;
+pub use self::{metered::Metered, server_tls::ServerTls};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -24,9 +25,33 @@ pub enum Stream {
     /// A Unix socket.
     Unix(UnixStream),
     /// TLS over TCP, to a client. Boxed, for its state is large beside a socket.
-    ServerTls(Box<ServerTls<TcpStream>>),
+    ServerTls(Box<ServerTls<Metered<TcpStream>>>),
     /// TLS over TCP, to a backend.
-    ClientTls(Box<TlsStream<TcpStream>>),
+    ClientTls(Box<TlsStream<Metered<TcpStream>>>),
+}
+
+/// A socket that is written to, and tells whether its peer goes on taking.
+pub trait Destination: AsyncWrite {
+    /// Whether the peer's side has taken anything since this was last asked, be it part of what a
+    /// write or a flush still waits for. A socket that keeps nothing of what it took has nothing to
+    /// add to what its writes say.
+    fn has_taken(&mut self) -> bool {
+        false
+    }
+}
+
+impl Destination for TcpStream {}
+impl Destination for UnixStream {}
+
+impl Destination for Stream {
+    fn has_taken(&mut self) -> bool {
+        match self {
+            Self::Tcp(io) => io.has_taken(),
+            Self::Unix(io) => io.has_taken(),
+            Self::ServerTls(io) => io.has_taken(),
+            Self::ClientTls(io) => io.get_mut().0.has_taken(),
+        }
+    }
 }
 
 /// Calls the same method on whatever the stream is.

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 
 use self::{
     clock::Tick,
@@ -32,7 +32,10 @@ pub use self::{
     policy::Policy,
     watch::Traffic,
 };
-use crate::websocket::{CloseCode, Role};
+use crate::{
+    stream::Destination,
+    websocket::{CloseCode, Role},
+};
 
 /// A future that moves bytes between a client and a backend until the tunnel has ended.
 #[derive(Debug)]
@@ -254,8 +257,8 @@ impl<C, B> Tunnel<C, B> {
 
 impl<C, B> Tunnel<C, B>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + Destination + Unpin,
+    B: AsyncRead + Destination + Unpin,
 {
     /// Moves bytes both ways as far as they go. Ready when both directions have ended.
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<()> {
@@ -317,8 +320,8 @@ where
 
 impl<C, B> Future for Tunnel<C, B>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + Destination + Unpin,
+    B: AsyncRead + Destination + Unpin,
 {
     type Output = Ended;
 

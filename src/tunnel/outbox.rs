@@ -6,10 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, BytesMut};
-use tokio::io::AsyncWrite;
-
 use super::clock::Tick;
+use crate::stream::Destination;
+use bytes::{Buf, BytesMut};
 
 /// What a destination has not taken yet.
 #[derive(Debug, Default)]
@@ -32,7 +31,7 @@ impl Outbox {
     }
 
     /// Writes `bytes` behind what waits, keeping what the destination does not take.
-    pub(super) fn write<D: AsyncWrite + Unpin>(
+    pub(super) fn write<D: Destination + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
@@ -46,7 +45,7 @@ impl Outbox {
                     self.unflushed = true;
                 }
                 Poll::Pending => {
-                    self.blocked.get_or_insert(now);
+                    self.wait(to, now);
                     break;
                 }
             }
@@ -56,7 +55,7 @@ impl Outbox {
     }
 
     /// Writes what waits until all of it is taken, and gives the memory back.
-    pub(super) fn poll_empty<D: AsyncWrite + Unpin>(
+    pub(super) fn poll_empty<D: Destination + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         to: &mut D,
@@ -69,14 +68,20 @@ impl Outbox {
                     self.unflushed = true;
                     self.blocked = None;
                 }
-                Poll::Pending => return self.blocked_at(now),
+                Poll::Pending => {
+                    self.wait(to, now);
+                    return Poll::Pending;
+                }
             }
         }
         self.waiting = None;
         if self.unflushed {
-            match Pin::new(to).poll_flush(cx) {
+            match Pin::new(&mut *to).poll_flush(cx) {
                 Poll::Ready(flushed) => flushed?,
-                Poll::Pending => return self.blocked_at(now),
+                Poll::Pending => {
+                    self.wait(to, now);
+                    return Poll::Pending;
+                }
             }
             self.unflushed = false;
             self.blocked = None;
@@ -100,9 +105,13 @@ impl Outbox {
         self.waiting.is_some()
     }
 
-    fn blocked_at<T>(&mut self, now: Tick) -> Poll<T> {
+    /// Notes that the destination has to be waited for: anew, if it has gone on taking inside.
+    fn wait<D: Destination>(&mut self, to: &mut D, now: Tick) {
+        // To be asked each time, or else what it took long ago would count.
+        if to.has_taken() {
+            self.blocked = None;
+        }
         self.blocked.get_or_insert(now);
-        Poll::Pending
     }
 }
 

@@ -7,16 +7,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     clock::Tick,
     outbox::Outbox,
     watch::{Traffic, Watch},
 };
-use crate::websocket::{
-    CloseCode, Role, frame,
-    scanner::{Token, Until},
+use crate::{
+    stream::Destination,
+    websocket::{
+        CloseCode, Role, frame,
+        scanner::{Token, Until},
+    },
 };
 
 /// What is read at a time: one system call's worth of a large message.
@@ -116,7 +119,7 @@ impl Pump {
     ) -> Poll<Result<(), Failure>>
     where
         S: AsyncRead + Unpin,
-        D: AsyncWrite + Unpin,
+        D: Destination + Unpin,
     {
         loop {
             self.put_in_ours();
@@ -228,7 +231,7 @@ impl Pump {
     ) -> Poll<Result<(), Failure>>
     where
         S: AsyncRead + Unpin,
-        D: AsyncWrite + Unpin,
+        D: Destination + Unpin,
     {
         let Some(source) = source else {
             self.end();
@@ -262,7 +265,7 @@ impl Pump {
     }
 
     /// Passes `chunk` on, with our frames put in where a boundary allows.
-    fn pass<D: AsyncWrite + Unpin>(
+    fn pass<D: Destination + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut chunk: &mut [u8],

@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::session::{MAX_RECORD, Session};
+use super::Destination;
 
 /// The most that is encrypted at a time, to be sent by one system call.
 const MAX_PLAINTEXT: usize = 64 * 1024;
@@ -191,6 +192,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ServerTls<S> {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             shut => Poll::Ready(shut),
         }
+    }
+}
+
+impl<S: AsyncRead + Destination + Unpin> Destination for ServerTls<S> {
+    fn has_taken(&mut self) -> bool {
+        self.socket.has_taken()
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
-use crate::websocket::{
-    Role,
-    frame::{self, FrameHeader, apply_mask},
+use crate::{
+    stream::Destination,
+    websocket::{
+        Role,
+        frame::{self, FrameHeader, apply_mask},
+    },
 };
 
 /// One that keeps what is written to it until it is flushed, as TLS may.
@@ -21,6 +24,7 @@ pub(super) struct Hoarder {
     kept: VecDeque<u8>,
     /// The most that it keeps.
     capacity: usize,
+    has_taken: bool,
 }
 
 impl Hoarder {
@@ -29,6 +33,7 @@ impl Hoarder {
             socket,
             kept: VecDeque::new(),
             capacity,
+            has_taken: false,
         }
     }
 }
@@ -58,10 +63,16 @@ impl AsyncWrite for Hoarder {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, kept, .. } = &mut *self;
+        let Self {
+            socket,
+            kept,
+            has_taken,
+            ..
+        } = &mut *self;
         while !kept.is_empty() {
             let written = ready!(Pin::new(&mut *socket).poll_write(cx, kept.make_contiguous()))?;
             kept.drain(..written);
+            *has_taken = true;
         }
         Poll::Ready(Ok(()))
     }
@@ -71,6 +82,16 @@ impl AsyncWrite for Hoarder {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
+
+impl Destination for Hoarder {
+    fn has_taken(&mut self) -> bool {
+        mem::take(&mut self.has_taken)
+    }
+}
+
+impl Destination for DuplexStream {}
+impl Destination for Prompt {}
+impl Destination for Broken {}
 
 /// A backend whose answer to a ping is there before the write of the ping has returned, and that
 /// says nothing else.

@@ -118,6 +118,31 @@ async fn a_slow_peer_that_moves_is_not_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_keeps_what_it_took_is_not_cut_either_as_long_as_it_passes_on() {
+    for capacity in [100, 1_000] {
+        let (client, client_socket) = tokio::io::duplex(BUFFER);
+        let (mut backend, backend_socket) = tokio::io::duplex(16);
+        let mut client = Peer::new(Role::Client, client);
+        let hoarder = Hoarder::new(backend_socket, capacity);
+        let tunnel = Running::between(bare(client_socket), bare(hoarder), IMPATIENT);
+        let message = client.message(&[0; 500]);
+        client.send(&message).await;
+
+        let mut heard = vec![0; message.len()];
+        for slowly in heard.chunks_mut(10) {
+            pass(STALL - 5).await;
+            backend.read_exact(slowly).await.unwrap();
+        }
+        assert!(tunnel.is_running());
+        assert!(heard == message);
+
+        // Nobody is waited for any longer for having moved once.
+        client.send(&message).await;
+        assert_eq!(client.hears_close().await, (1001, "peer lost".into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_stalls_for_whom_nothing_waits() {
     let (_client, _backend, tunnel) = open(IMPATIENT);
     pass(10 * STALL).await;

@@ -1,15 +1,16 @@
 //! Bytes through the stream: whole, in order, and no more of them held than must be.
 
-use std::task::Poll;
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use futures_util::poll;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::{
-    super::session::MAX_RECORD,
-    pair::pair,
+    super::{ServerTls, session::MAX_RECORD},
+    pair::{connect, pair},
     settings::{Settings, each_version},
 };
+use crate::stream::{Destination, Metered};
 
 #[tokio::test]
 async fn bytes_pass_both_ways_at_once_through_pipes_of_any_width() {
@@ -72,7 +73,7 @@ async fn a_stream_that_idles_owns_no_memory() {
         ours.read_exact(&mut [0; 5]).await.unwrap();
 
         let mut buffer = [0; 5];
-        let mut reading = std::pin::pin!(ours.read(&mut buffer));
+        let mut reading = pin!(ours.read(&mut buffer));
         assert!(poll!(&mut reading).is_pending());
         assert!(!ours.session.holds_memory());
     }
@@ -83,7 +84,7 @@ async fn no_more_is_taken_than_the_peer_takes_and_nothing_is_held_once_it_has() 
     let (mut client, mut ours) = pair(&Settings::default(), 10_000).await;
     let text = vec![3; 1_000_000];
     let mut taken = 0;
-    while let Poll::Ready(written) = poll!(std::pin::pin!(ours.write(&text[taken..]))) {
+    while let Poll::Ready(written) = poll!(pin!(ours.write(&text[taken..]))) {
         taken += written.unwrap();
     }
     assert!(taken <= 64 * 1024, "{taken}");
@@ -128,11 +129,11 @@ async fn a_stream_may_lie_within_another() {
     let (outer_client, outer) = pair(&settings, 10_000).await;
     let (mut client, mut ours) = {
         let name = "one.test".try_into().unwrap();
-        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(settings.client()));
-        let server = std::sync::Arc::new(settings.server());
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(settings.client()));
+        let server = Arc::new(settings.server());
         let (client, ours) = tokio::join!(
             connector.connect(name, outer_client),
-            super::super::ServerTls::accept(server, outer),
+            ServerTls::accept(server, outer),
         );
         (client.unwrap(), ours.unwrap())
     };
@@ -144,4 +145,28 @@ async fn a_stream_may_lie_within_another() {
     ours.flush().await.unwrap();
     client.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"hello");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_a_little_is_known_to_take() {
+    let settings = Settings::default();
+    let (client_end, our_end) = duplex(1_000);
+    let server = Arc::new(settings.server());
+    let (client, ours) = tokio::join!(
+        connect(settings.client(), client_end),
+        ServerTls::accept(server, Metered::new(our_end)),
+    );
+    let (mut client, mut ours) = (client.unwrap(), ours.unwrap());
+    ours.write_all(&[2; 50_000]).await.unwrap();
+    ours.has_taken();
+
+    for _ in 0..10 {
+        assert!(poll!(pin!(ours.flush())).is_pending());
+        assert!(!ours.has_taken());
+        // No whole record, and we have not got rid of all.
+        let (socket, _) = client.get_mut();
+        socket.read_exact(&mut [0; 100]).await.unwrap();
+        assert!(poll!(pin!(ours.flush())).is_pending());
+        assert!(ours.has_taken());
+    }
 }
