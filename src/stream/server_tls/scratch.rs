@@ -11,18 +11,17 @@ use super::session::{MAX_KEPT, MAX_RECORD};
 const LEN: usize = MAX_KEPT + MAX_RECORD;
 
 thread_local! {
-    static SCRATCH: Cell<BytesMut> = Cell::default();
+    static SCRATCH: Cell<Option<Box<BytesMut>>> = const { Cell::new(None) };
 }
 
 /// Lends the buffer of this thread, whose contents are of no account. It is never shorter than
 /// [`LEN`], and stays as long as it was made.
 pub(super) fn with<R>(work: impl FnOnce(&mut BytesMut) -> R) -> R {
     // Taken out rather than borrowed: a stream may lie within another.
-    let mut scratch = SCRATCH.take();
-    if scratch.is_empty() {
-        scratch = BytesMut::zeroed(LEN);
-    }
+    let mut scratch = SCRATCH
+        .take()
+        .unwrap_or_else(|| Box::new(BytesMut::zeroed(LEN)));
     let outcome = work(&mut scratch);
-    SCRATCH.set(scratch);
+    SCRATCH.set(Some(scratch));
     outcome
 }

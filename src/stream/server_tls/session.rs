@@ -88,6 +88,7 @@ impl Session {
             Ok(used) if tls.len() - used > MAX_KEPT => {
                 self.fail(Error::General("a handshake message is too long".into()));
             }
+            Ok(used) if used == tls.len() && self.incoming.is_empty() => {}
             Ok(used) => self.incoming = tls[used..].into(),
             Err(error) => self.fail(error),
         }
