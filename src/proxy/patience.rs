@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::stream::Destination;
+use crate::stream::Socket;
 
 /// A client's socket whose writes fail when it has taken nothing for some time.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Patience<S> {
     over: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S: Destination> Patience<S> {
+impl<S: Socket> Patience<S> {
     pub(super) fn with(stream: S, limit: Duration) -> Self {
         Self {
             stream,
@@ -67,7 +67,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
     }
 }
 
-impl<S: Destination + Unpin> AsyncWrite for Patience<S> {
+impl<S: Socket + Unpin> AsyncWrite for Patience<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,9 +116,19 @@ mod tests {
         moves: bool,
     }
 
-    impl Destination for Slow {
+    impl Socket for Slow {
         fn has_taken(&mut self) -> bool {
             self.moves
+        }
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Destination;
+use super::Socket;
 
 /// A socket that remembers whether it has taken anything.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl<S> Metered<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Destination for Metered<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket for Metered<S> {
     fn has_taken(&mut self) -> bool {
         mem::take(&mut self.has_taken)
     }

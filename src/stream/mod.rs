@@ -1,5 +1,6 @@
 //! A socket of any kind, to a client or to a backend, as one type.
 
+mod bare;
 mod metered;
 mod server_tls;
 
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-pub use self::{metered::Metered, server_tls::ServerTls};
+pub use self::{bare::BareSocket, metered::Metered, server_tls::ServerTls};
 
 /// A connected socket.
 #[derive(Debug)]
@@ -30,26 +31,48 @@ pub enum Stream {
     ClientTls(Box<TlsStream<Metered<TcpStream>>>),
 }
 
-/// A socket that is written to, and tells whether its peer goes on taking.
-pub trait Destination: AsyncWrite {
+/// A socket, or what stands for one.
+pub trait Socket: AsyncRead + AsyncWrite {
     /// Whether the peer's side has taken anything since this was last asked, be it part of what a
     /// write or a flush still waits for. A socket that keeps nothing of what it took has nothing to
     /// add to what its writes say.
     fn has_taken(&mut self) -> bool {
         false
     }
+
+    /// The socket itself, if nothing stands above it.
+    fn bare(&self) -> Option<BareSocket<'_>> {
+        None
+    }
 }
 
-impl Destination for TcpStream {}
-impl Destination for UnixStream {}
+impl Socket for TcpStream {
+    fn bare(&self) -> Option<BareSocket<'_>> {
+        Some(BareSocket::Tcp(self))
+    }
+}
 
-impl Destination for Stream {
+impl Socket for UnixStream {
+    fn bare(&self) -> Option<BareSocket<'_>> {
+        Some(BareSocket::Unix(self))
+    }
+}
+
+impl Socket for Stream {
     fn has_taken(&mut self) -> bool {
         match self {
             Self::Tcp(io) => io.has_taken(),
             Self::Unix(io) => io.has_taken(),
             Self::ServerTls(io) => io.has_taken(),
             Self::ClientTls(io) => io.get_mut().0.has_taken(),
+        }
+    }
+
+    fn bare(&self) -> Option<BareSocket<'_>> {
+        match self {
+            Self::Tcp(io) => io.bare(),
+            Self::Unix(io) => io.bare(),
+            Self::ServerTls(_) | Self::ClientTls(_) => None,
         }
     }
 }

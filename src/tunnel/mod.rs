@@ -5,6 +5,7 @@ mod end;
 pub mod keepalive;
 mod leg;
 mod outbox;
+mod pipe;
 mod policy;
 mod pump;
 pub mod registry;
@@ -17,8 +18,6 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-
-use tokio::io::AsyncRead;
 
 use self::{
     clock::Tick,
@@ -33,7 +32,7 @@ pub use self::{
     watch::Traffic,
 };
 use crate::{
-    stream::Destination,
+    stream::Socket,
     websocket::{CloseCode, Role},
 };
 
@@ -257,8 +256,8 @@ impl<C, B> Tunnel<C, B> {
 
 impl<C, B> Tunnel<C, B>
 where
-    C: AsyncRead + Destination + Unpin,
-    B: AsyncRead + Destination + Unpin,
+    C: Socket + Unpin,
+    B: Socket + Unpin,
 {
     /// Moves bytes both ways as far as they go. Ready when both directions have ended.
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<()> {
@@ -320,8 +319,8 @@ where
 
 impl<C, B> Future for Tunnel<C, B>
 where
-    C: AsyncRead + Destination + Unpin,
-    B: AsyncRead + Destination + Unpin,
+    C: Socket + Unpin,
+    B: Socket + Unpin,
 {
     type Output = Ended;
 

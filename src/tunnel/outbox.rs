@@ -6,13 +6,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::clock::Tick;
-use crate::stream::Destination;
 use bytes::{Buf, BytesMut};
+
+use super::{clock::Tick, pipe::Pipe};
+use crate::stream::Socket;
 
 /// What a destination has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
+    /// What the system moves, in front of everything else.
+    pipe: Option<Pipe>,
     /// Boxed, and only while there is something: in most tunnels nothing waits.
     waiting: Option<Box<BytesMut>>,
     /// Whether the destination may hold back what it took.
@@ -30,15 +33,25 @@ impl Outbox {
         }
     }
 
+    /// Has what is in `pipe` wait. To be called when nothing does.
+    pub(super) fn put_pipe(&mut self, pipe: Pipe) {
+        debug_assert!(self.waiting.is_none() && self.pipe.is_none());
+        if pipe.is_empty() {
+            pipe.give_back();
+        } else {
+            self.pipe = Some(pipe);
+        }
+    }
+
     /// Writes `bytes` behind what waits, keeping what the destination does not take.
-    pub(super) fn write<D: Destination + Unpin>(
+    pub(super) fn write<D: Socket + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut bytes: &[u8],
         to: &mut D,
         now: Tick,
     ) -> io::Result<()> {
-        while !bytes.is_empty() && self.waiting.is_none() {
+        while !bytes.is_empty() && self.waiting.is_none() && self.pipe.is_none() {
             match Pin::new(&mut *to).poll_write(cx, bytes) {
                 Poll::Ready(written) => {
                     bytes = &bytes[written.and_then(some_bytes)?..];
@@ -55,12 +68,28 @@ impl Outbox {
     }
 
     /// Writes what waits until all of it is taken, and gives the memory back.
-    pub(super) fn poll_empty<D: Destination + Unpin>(
+    pub(super) fn poll_empty<D: Socket + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         to: &mut D,
         now: Tick,
     ) -> Poll<io::Result<()>> {
+        while let Some(pipe) = &mut self.pipe {
+            let socket = to.bare().ok_or(io::ErrorKind::Unsupported)?;
+            match pipe.poll_drain(cx, socket) {
+                Poll::Ready(moved) => {
+                    some_bytes(moved?)?;
+                    self.blocked = None;
+                    if let Some(pipe) = self.pipe.take_if(|pipe| pipe.is_empty()) {
+                        pipe.give_back();
+                    }
+                }
+                Poll::Pending => {
+                    self.wait(to, now);
+                    return Poll::Pending;
+                }
+            }
+        }
         while let Some(waiting) = self.waiting.as_mut().filter(|waiting| !waiting.is_empty()) {
             match Pin::new(&mut *to).poll_write(cx, waiting) {
                 Poll::Ready(written) => {
@@ -102,11 +131,11 @@ impl Outbox {
     /// Whether it holds memory besides its own, be it in use or not.
     #[cfg(test)]
     pub(super) fn holds_memory(&self) -> bool {
-        self.waiting.is_some()
+        self.waiting.is_some() || self.pipe.is_some()
     }
 
     /// Notes that the destination has to be waited for: anew, if it has gone on taking inside.
-    fn wait<D: Destination>(&mut self, to: &mut D, now: Tick) {
+    fn wait<D: Socket>(&mut self, to: &mut D, now: Tick) {
         // To be asked each time, or else what it took long ago would count.
         if to.has_taken() {
             self.blocked = None;

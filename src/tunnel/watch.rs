@@ -6,6 +6,10 @@ use crate::websocket::{
     scanner::{Scanned, Scanner, Token, Until, Verdict},
 };
 
+/// The payload from which on a frame is long: it costs less to have it moved than to read and write
+/// it.
+pub(super) const LONG: u64 = 32 * 1024;
+
 /// What a pump sees in the stream of its source.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -13,6 +17,8 @@ pub(super) struct Watch {
     traffic: Traffic,
     /// Whether the frame begun is the last of its message.
     ends_message: bool,
+    /// Whether the last frame was long: then the next one may be too.
+    was_long: bool,
     /// What our pings to the source carry, once there was one.
     token: Option<Token>,
     /// The source's Close, with its code if it has one.
@@ -33,19 +39,51 @@ impl Watch {
     pub(super) fn scan(&mut self, chunk: &mut [u8], until: Until) -> (Scanned, Traffic) {
         let mut messages = 0;
         let mut ends_message = self.ends_message;
+        let mut was_long = self.was_long;
         let (token, close) = (self.token, &mut self.close);
         let scanned = self.scanner.scan(chunk, until, |header, payload| {
             // The next frame begins where the one before it has come to its end.
             messages += u64::from(ends_message);
             ends_message = header.ends_message();
+            was_long = header.payload_len >= LONG;
             judge(header, payload, token, close)
         });
         if !self.scanner.is_inside_frame() {
             messages += u64::from(std::mem::take(&mut ends_message));
         }
         self.ends_message = ends_message;
+        self.was_long = was_long;
         let bytes = scanned.released as u64;
         (scanned, Traffic { bytes, messages })
+    }
+
+    /// Whether the frame begun is long, or the next may be.
+    pub(super) fn expects_long(&self) -> bool {
+        self.was_long
+    }
+
+    /// Has all frames scanned until one is long again.
+    pub(super) fn expect_short(&mut self) {
+        self.was_long = false;
+    }
+
+    /// Whether the next byte of the source begins a frame.
+    pub(super) fn is_between_frames(&self) -> bool {
+        !self.scanner.is_inside_frame() && self.scanner.held().is_empty()
+    }
+
+    /// Begins a long frame whose header was seen, and has not passed.
+    pub(super) fn begin(&mut self, header: &FrameHeader) {
+        self.scanner.begin(header);
+        self.ends_message = header.ends_message();
+    }
+
+    /// Counts bytes of the frame begun that have passed without a scan.
+    pub(super) fn moved(&mut self, bytes: u64) {
+        self.scanner.skip(bytes);
+        let has_ended = !self.scanner.is_inside_frame();
+        let messages = u64::from(has_ended && std::mem::take(&mut self.ends_message));
+        self.count(Traffic { bytes, messages });
     }
 
     /// Counts what has been passed on.

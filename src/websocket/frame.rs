@@ -34,6 +34,12 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
+    /// Bytes of the whole frame.
+    #[must_use]
+    pub fn frame_len(&self) -> u64 {
+        self.payload_len.saturating_add(self.header_len as u64)
+    }
+
     /// Reads the header at the start of `bytes`; `None` while some of it is still to come.
     ///
     /// Whatever the bytes are, they are some header: to judge it is the endpoints' business.

@@ -66,6 +66,24 @@ impl Scanner {
         self.remaining > 0
     }
 
+    /// Bytes of the frame begun that are still to come.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Begins a frame whose header was seen elsewhere: all of it is still to come, and is to be
+    /// [skipped](Self::skip) or scanned. To be called between two frames only.
+    pub fn begin(&mut self, header: &FrameHeader) {
+        debug_assert!(!self.is_inside_frame() && self.held.is_empty());
+        self.remaining = header.frame_len();
+    }
+
+    /// Bytes of the frame begun pass that nobody looks at, at most what [remains](Self::remaining).
+    pub fn skip(&mut self, bytes: u64) {
+        self.remaining = self.remaining.saturating_sub(bytes);
+    }
+
     /// What is held back, which belongs in front of the next chunk.
     #[must_use]
     pub fn held(&self) -> &[u8] {
@@ -108,9 +126,8 @@ impl Scanner {
                 read = chunk.len();
                 break;
             };
-            let frame_len = header.payload_len.saturating_add(header.header_len as u64);
             match judge(&header, &payload) {
-                Verdict::Pass => self.remaining = frame_len,
+                Verdict::Pass => self.remaining = header.frame_len(),
                 Verdict::Take => {
                     debug_assert_eq!(header.payload_len, payload.len() as u64);
                     read += header.header_len + payload.len();

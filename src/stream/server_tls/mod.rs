@@ -16,7 +16,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::session::{MAX_RECORD, Session};
-use super::Destination;
+use super::Socket;
 
 /// The most that is encrypted at a time, to be sent by one system call.
 const MAX_PLAINTEXT: usize = 64 * 1024;
@@ -195,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ServerTls<S> {
     }
 }
 
-impl<S: AsyncRead + Destination + Unpin> Destination for ServerTls<S> {
+impl<S: Socket + Unpin> Socket for ServerTls<S> {
     fn has_taken(&mut self) -> bool {
         self.socket.has_taken()
     }

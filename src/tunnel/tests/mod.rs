@@ -3,6 +3,7 @@
 mod ends;
 mod exchange;
 mod life;
+mod long;
 mod odd_sockets;
 mod passing;
 mod pressure;

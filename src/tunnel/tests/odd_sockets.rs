@@ -10,7 +10,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::{
-    stream::Destination,
+    stream::Socket,
     websocket::{
         Role,
         frame::{self, FrameHeader, apply_mask},
@@ -83,15 +83,15 @@ impl AsyncWrite for Hoarder {
     }
 }
 
-impl Destination for Hoarder {
+impl Socket for Hoarder {
     fn has_taken(&mut self) -> bool {
         mem::take(&mut self.has_taken)
     }
 }
 
-impl Destination for DuplexStream {}
-impl Destination for Prompt {}
-impl Destination for Broken {}
+impl Socket for DuplexStream {}
+impl Socket for Prompt {}
+impl Socket for Broken {}
 
 /// A backend whose answer to a ping is there before the write of the ping has returned, and that
 /// says nothing else.

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     config::Keepalive,
-    stream::Destination,
+    stream::Socket,
     tunnel::{
         Cause, End, Ended, Party, Policy, Traffic, Tunnel, TunnelEnd,
         registry::{CloseOrder, Registry},
@@ -109,8 +109,8 @@ impl Running {
     /// Starts a tunnel and the clock of its worker.
     pub(super) fn between<C, B>(client: End<C>, backend: End<B>, policy: Policy) -> Self
     where
-        C: AsyncRead + Destination + Unpin + Send + 'static,
-        B: AsyncRead + Destination + Unpin + Send + 'static,
+        C: Socket + Unpin + Send + 'static,
+        B: Socket + Unpin + Send + 'static,
     {
         let registry = ticking_registry();
         let place = registry.enter(0);

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::rig::{Peer, QUIET, Running, bare, patiently, traffic};
 use crate::{
-    tunnel::{Cause, Party},
+    tunnel::{Cause, Party, Policy},
     websocket::Role,
 };
 
@@ -114,13 +114,17 @@ async fn one_that_is_written_to_after_its_reset_has_reset() {
 }
 
 /// A tunnel between two peers over loopback. No clock goes: nothing here is due to time.
-async fn open_tcp() -> (Peer<TcpStream>, Peer<TcpStream>, Running) {
+pub(super) async fn open_tcp() -> (Peer<TcpStream>, Peer<TcpStream>, Running) {
+    open_tcp_with(QUIET).await
+}
+
+pub(super) async fn open_tcp_with(policy: Policy) -> (Peer<TcpStream>, Peer<TcpStream>, Running) {
     let (client, client_socket) = tcp_pair().await;
     let (backend, backend_socket) = tcp_pair().await;
     (
         Peer::new(Role::Client, client),
         Peer::new(Role::Server, backend),
-        Running::between(bare(client_socket), bare(backend_socket), QUIET),
+        Running::between(bare(client_socket), bare(backend_socket), policy),
     )
 }
 
@@ -132,7 +136,7 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 }
 
 /// Closes it with an RST.
-fn reset(peer: Peer<TcpStream>) {
+pub(super) fn reset(peer: Peer<TcpStream>) {
     let Peer { socket, .. } = peer;
     SockRef::from(&socket)
         .set_linger(Some(Duration::ZERO))

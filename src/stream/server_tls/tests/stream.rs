@@ -10,7 +10,7 @@ use super::{
     pair::{connect, pair},
     settings::{Settings, each_version},
 };
-use crate::stream::{Destination, Metered};
+use crate::stream::{Metered, Socket};
 
 #[tokio::test]
 async fn bytes_pass_both_ways_at_once_through_pipes_of_any_width() {

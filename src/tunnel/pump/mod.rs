@@ -1,5 +1,7 @@
 //! One direction of a tunnel: read, scan, write; our control frames at boundaries only.
 
+mod long;
+
 use std::{
     cell::RefCell,
     io,
@@ -7,15 +9,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 
+use self::long::Step;
 use super::{
     clock::Tick,
     outbox::Outbox,
     watch::{Traffic, Watch},
 };
 use crate::{
-    stream::Destination,
+    stream::Socket,
     websocket::{
         CloseCode, Role, frame,
         scanner::{Token, Until},
@@ -118,8 +121,8 @@ impl Pump {
         now: Tick,
     ) -> Poll<Result<(), Failure>>
     where
-        S: AsyncRead + Unpin,
-        D: Destination + Unpin,
+        S: Socket + Unpin,
+        D: Socket + Unpin,
     {
         loop {
             self.put_in_ours();
@@ -128,7 +131,8 @@ impl Pump {
                 if self.phase == Phase::Ended {
                     return Poll::Ready(Ok(()));
                 }
-                ready!(self.poll_read::<_, D>(cx, source.as_deref_mut(), None, now))?;
+                let from = source.as_deref_mut();
+                ready!(self.poll_read::<_, D>(cx, from, None, SCRATCH_LEN, now))?;
                 continue;
             };
             ready!(self.outbox.poll_empty(cx, to, now)).map_err(|_| Failure::Destination)?;
@@ -137,8 +141,11 @@ impl Pump {
             }
             match self.phase {
                 Phase::Passing | Phase::Dropping => {
-                    let to = destination.as_deref_mut();
-                    ready!(self.poll_read(cx, source.as_deref_mut(), to, now))?;
+                    let (from, to) = (source.as_deref_mut(), destination.as_deref_mut());
+                    match ready!(self.poll_step(cx, from.as_deref(), to.as_deref())) {
+                        Step::Read(most) => ready!(self.poll_read(cx, from, to, most, now))?,
+                        Step::Move => ready!(self.poll_move(cx, from.as_deref()))?,
+                    }
                 }
                 Phase::Ending => {
                     let shut = ready!(Pin::new(to).poll_shutdown(cx));
@@ -221,17 +228,18 @@ impl Pump {
         self.outbox.holds_memory()
     }
 
-    /// Reads once, and passes on what was read.
+    /// Reads once, up to `most` bytes, and passes on what was read.
     fn poll_read<S, D>(
         &mut self,
         cx: &mut Context<'_>,
         source: Option<&mut S>,
         destination: Option<&mut D>,
+        most: usize,
         now: Tick,
     ) -> Poll<Result<(), Failure>>
     where
-        S: AsyncRead + Unpin,
-        D: Destination + Unpin,
+        S: Socket + Unpin,
+        D: Socket + Unpin,
     {
         let Some(source) = source else {
             self.end();
@@ -241,7 +249,8 @@ impl Pump {
             // What the scanner holds back goes in front of what follows it.
             let held = self.watch.scanner.held().len();
             scratch[..held].copy_from_slice(self.watch.scanner.held());
-            let mut buffer = ReadBuf::new(&mut scratch[held..]);
+            let most = SCRATCH_LEN.min(held + most);
+            let mut buffer = ReadBuf::new(&mut scratch[held..most]);
             let read = ready!(Pin::new(source).poll_read(cx, &mut buffer));
             let filled = buffer.filled().len();
             match read {
@@ -265,7 +274,7 @@ impl Pump {
     }
 
     /// Passes `chunk` on, with our frames put in where a boundary allows.
-    fn pass<D: Destination + Unpin>(
+    fn pass<D: Socket + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         mut chunk: &mut [u8],
