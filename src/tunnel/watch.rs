@@ -8,7 +8,7 @@ use crate::websocket::{
 
 /// The payload from which on a frame is long: it costs less to have it moved than to read and write
 /// it.
-pub(super) const LONG: u64 = 32 * 1024;
+pub(super) const LONG: u64 = 64 * 1024;
 
 /// What a pump sees in the stream of its source.
 #[derive(Debug, Default)]
