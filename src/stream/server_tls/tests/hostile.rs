@@ -1,5 +1,8 @@
 //! Peers that break the rules: an error or a clean stream, never anything else.
 
+use std::io::ErrorKind;
+
+use bytes::BytesMut;
 use proptest::prelude::*;
 use rustls::ContentType;
 use tokio::io::ReadBuf;
@@ -49,7 +52,7 @@ fn a_forged_record_is_answered_with_an_alert_and_nothing_is_said_after_it() {
         peers.client.read_tls(&mut answer).unwrap();
         let told = peers.client.process_new_packets().unwrap_err();
         assert_eq!(told.to_string(), "received fatal alert: BadRecordMac");
-        let mut tls = bytes::BytesMut::new();
+        let mut tls = BytesMut::new();
         assert!(
             peers
                 .server
@@ -189,6 +192,11 @@ fn bytes_after_our_own_close_notify_are_heard_be_they_good_or_bad() {
         let mut peers = Peers::established(&settings);
         peers.server.session.close();
         peers.server.says();
+        let refused = peers
+            .server
+            .session
+            .encrypt(b"one more thing", &mut BytesMut::new(), 0);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::BrokenPipe);
         let said = peers.client_encrypts(b"still here");
         peers.server.give(&said);
         assert_eq!(peers.server.heard, b"still here");
@@ -234,7 +242,7 @@ proptest! {
         prop_assert!(peers.server.heard.is_empty());
         // A byte that means nothing may be changed: the record's version, for one.
         if peers.server.failure().is_some() {
-            let mut tls = bytes::BytesMut::new();
+            let mut tls = BytesMut::new();
             prop_assert!(peers.server.session.encrypt(b"text", &mut tls, 0).is_err());
         }
     }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    time::{Duration, timeout},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{super::ServerTls, settings::Settings};
@@ -69,6 +72,13 @@ impl AsyncWrite for Tap {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
+}
+
+/// What has to come about without anybody's waiting. As soon as nobody moves any more a paused clock
+/// leaps, and then it has not.
+pub(super) async fn patiently<T>(what: impl Future<Output = T>) -> T {
+    let outcome = timeout(Duration::from_secs(60), what).await;
+    outcome.expect("nobody moves any more")
 }
 
 pub(super) type Client = TlsStream<DuplexStream>;
