@@ -203,3 +203,15 @@ fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> End<S
         glued: parts.read_buf,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_is_small() {
+        let size = size_of::<Kept>();
+        // What the runtime adds makes 640 bytes of that, and the next size would be 768.
+        assert!(size <= 536, "{size} bytes");
+    }
+}
