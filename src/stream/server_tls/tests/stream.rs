@@ -96,6 +96,7 @@ async fn no_more_is_taken_than_the_peer_takes_and_nothing_is_held_once_it_has() 
         let mut taken = 0;
         while let Poll::Ready(written) = poll!(pin!(ours.write(&text[taken..]))) {
             taken += written.unwrap();
+            assert!(taken < text.len(), "all of it went somewhere");
         }
         assert!(taken <= 64 * 1024, "{taken}");
         assert!(ours.session.outgoing().len() < 66 * 1024);
@@ -106,6 +107,28 @@ async fn no_more_is_taken_than_the_peer_takes_and_nothing_is_held_once_it_has() 
         heard_all.unwrap();
         assert!(heard == text[..taken]);
         assert!(!ours.session.holds_memory());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_full_socket_takes_nothing_of_is_kept() {
+    patiently(async {
+        let [_, settings] = each_version();
+        let (mut client, mut ours) = pair(&settings, 1_000).await;
+        ours.write_all(b"!").await.unwrap();
+        client.read_exact(&mut [0; 1]).await.unwrap();
+        // With header, type and tag it fills the pipe to the last byte.
+        ours.write_all(&[1; 1_000 - 22]).await.unwrap();
+        assert!(!ours.session.holds_memory());
+
+        ours.write_all(b"more").await.unwrap();
+        assert!(ours.session.holds_memory());
+        let mut heard = [0; 1_000 - 22 + 4];
+        let (flushed, heard_all) = tokio::join!(ours.flush(), client.read_exact(&mut heard));
+        flushed.unwrap();
+        heard_all.unwrap();
+        assert!(heard.ends_with(b"more"));
     })
     .await;
 }
