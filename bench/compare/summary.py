@@ -1,4 +1,4 @@
-"""Rounds become medians, and medians ratios."""
+"""Rounds become medians and ratios."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -46,23 +46,29 @@ class Row:
     figure: Figure
     cells: dict[str, Cell]
 
-    def best(self, peers: list[Peer]) -> float | None:
-        """The best median of these."""
-        medians = [
-            cell.median
-            for peer in peers
-            if (cell := self.cells.get(peer.name)) and cell.median is not None
-        ]
-        if not medians:
-            return None
-        return max(medians) if self.figure.more_is_better else min(medians)
-
     def ratio(self, peer: Peer, beside: list[Peer]) -> float | None:
-        """How this one's median compares with the best of those beside it."""
-        cell, best = self.cells.get(peer.name), self.best(beside)
-        if not cell or cell.median is None or not best or best < 0:
+        """How this one compares with the best of those beside it.
+
+        A machine that others share is now fast and now slow, so each round is compared with itself:
+        its proxies take turns within seconds.
+        """
+        ratios = [
+            ratio for other in beside if (ratio := self._paired(peer.name, other.name)) is not None
+        ]
+        if not ratios:
             return None
-        return cell.median / best
+        return min(ratios) if self.figure.more_is_better else max(ratios)
+
+    def _paired(self, one: str, other: str) -> float | None:
+        """The middle of the ratios that the rounds have between these two."""
+        ones, others = self._by_round(one), self._by_round(other)
+        ratios = [ones[number] / others[number] for number in ones if others.get(number, 0) > 0]
+        return median(ratios) if ratios else None
+
+    def _by_round(self, peer: str) -> dict[int, float]:
+        cell = self.cells.get(peer)
+        records = cell.records if cell else []
+        return {record.round: record.value for record in records if record.value is not None}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ use rustix::{
 
 use crate::stream::BareSocket;
 
-/// What a pipe is to hold, if the system lets it: more than a socket has at a time.
-const CAPACITY: usize = 1 << 20;
+/// What a pipe is to hold, if the system lets it. More at a time costs as much CPU, or more.
+const CAPACITY: usize = 128 * 1024;
 
 /// Empty pipes that a worker keeps for its tunnels.
 const MAX_SPARE: usize = 16;
