@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{future::join_all, poll};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::support::{Backend, Client, Folder, Proxy, Raw, echo_cluster};
@@ -79,6 +80,30 @@ async fn the_limit_of_all_holds_across_listeners() {
     assert!(timeout(A_WHILE, &mut fourth).await.is_err());
     clients.pop();
     fourth.await;
+}
+
+#[tokio::test]
+async fn whoever_waits_at_one_worker_is_served_when_somebody_leaves_another() {
+    let backend = Backend::echo().await;
+    let folder = Folder::new();
+    folder.configure(
+        backend.address,
+        "[server]\nworkers = 4\n[limits]\nconnections = 2",
+    );
+    let mut process = folder.start(&[]);
+    let address = process.address().await;
+    let first = [(); 2].map(|()| Client::connect(address, "/", &[]));
+    let first = join_all(first).await;
+
+    let waiting = (0..8).map(|_| async {
+        let mut client = Client::connect(address, "/", &[]).await;
+        assert_eq!(client.echo("at last").await, "at last");
+    });
+    let mut waiting = Box::pin(join_all(waiting));
+    assert!(poll!(&mut waiting).is_pending());
+    drop(first);
+    waiting.await;
+    process.stop().await;
 }
 
 #[tokio::test]

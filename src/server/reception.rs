@@ -60,39 +60,43 @@ pub(super) async fn reception(
 }
 
 impl Welcome {
-    async fn serve(mut self, socket: TcpStream, connection: Connection) {
-        let stream = tokio::select! {
-            stream = self.open(socket, connection.peer) => stream,
-            // A client in its TLS handshake has asked for nothing yet.
-            _ = self.stopping.changed() => None,
+    async fn serve(self, socket: TcpStream, connection: Connection) {
+        let Self {
+            tls,
+            tls_deadline,
+            proxy,
+            mut stopping,
+        } = self;
+        let stream = match tls {
+            None => Some(Stream::Tcp(socket)),
+            Some(tls) => tokio::select! {
+                stream = encrypted(&tls, tls_deadline, socket, connection.peer) => stream,
+                // A client in its TLS handshake has asked for nothing yet.
+                _ = stopping.changed() => None,
+            },
         };
         if let Some(stream) = stream {
-            self.proxy.serve(stream, connection, self.stopping).await;
+            proxy.serve(stream, connection, stopping).await;
         }
     }
+}
 
-    /// A client's connection, its TLS handshake done; `None` if that fails.
-    fn open(
-        &self,
-        socket: TcpStream,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Option<Stream>> + use<> {
-        let (tls, deadline) = (self.tls.clone(), self.tls_deadline);
-        async move {
-            let Some(tls) = tls else {
-                return Some(Stream::Tcp(socket));
-            };
-            match timeout(deadline, tls.accept(socket)).await {
-                Ok(Ok(stream)) => Some(stream),
-                Ok(Err(error)) => {
-                    debug!(%peer, %error, "a TLS handshake failed");
-                    None
-                }
-                Err(_) => {
-                    debug!(%peer, "a TLS handshake took too long");
-                    None
-                }
-            }
+/// A client's connection, its TLS handshake done; `None` if that fails.
+async fn encrypted(
+    tls: &Acceptor,
+    deadline: Duration,
+    socket: TcpStream,
+    peer: SocketAddr,
+) -> Option<Stream> {
+    match timeout(deadline, tls.accept(socket)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(%peer, %error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            debug!(%peer, "a TLS handshake took too long");
+            None
         }
     }
 }

@@ -152,3 +152,33 @@ impl Drop for Seat {
         self.load.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a client goes that the first of workers with so many connections has accepted.
+    fn host_of_the_first(loads: &[usize]) -> usize {
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let workers = loads.iter().enumerate().map(|(index, load)| Worker {
+            index,
+            handle: runtime.handle().clone(),
+            load: Arc::new(AtomicUsize::new(*load)),
+            thread: None,
+        });
+        let workers = Workers {
+            workers: workers.collect(),
+        };
+        workers.host(0).index
+    }
+
+    #[test]
+    fn a_client_stays_where_it_was_accepted_unless_it_is_notably_emptier_elsewhere() {
+        assert_eq!(host_of_the_first(&[0]), 0);
+        assert_eq!(host_of_the_first(&[1, 0]), 0);
+        assert_eq!(host_of_the_first(&[2, 0]), 1);
+        assert_eq!(host_of_the_first(&[1_063, 1_000]), 0);
+        assert_eq!(host_of_the_first(&[1_064, 1_000, 1_010]), 1);
+        assert_eq!(host_of_the_first(&[1_064, 1_010, 1_000]), 2);
+    }
+}

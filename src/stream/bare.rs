@@ -32,17 +32,11 @@ impl BareSocket<'_> {
         mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            let done = match self {
-                Self::Tcp(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_io(Interest::READABLE, || read(socket.as_fd()))
-                }
-                Self::Unix(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_io(Interest::READABLE, || read(socket.as_fd()))
-                }
-            };
-            if !would_block(&done) {
+            ready!(match self {
+                Self::Tcp(socket) => socket.poll_read_ready(cx),
+                Self::Unix(socket) => socket.poll_read_ready(cx),
+            })?;
+            if let Some(done) = self.try_io(Interest::READABLE, &mut read) {
                 return Poll::Ready(done);
             }
         }
@@ -58,23 +52,27 @@ impl BareSocket<'_> {
         mut write: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            let done = match self {
-                Self::Tcp(socket) => {
-                    ready!(socket.poll_write_ready(cx))?;
-                    socket.try_io(Interest::WRITABLE, || write(socket.as_fd()))
-                }
-                Self::Unix(socket) => {
-                    ready!(socket.poll_write_ready(cx))?;
-                    socket.try_io(Interest::WRITABLE, || write(socket.as_fd()))
-                }
-            };
-            if !would_block(&done) {
+            ready!(match self {
+                Self::Tcp(socket) => socket.poll_write_ready(cx),
+                Self::Unix(socket) => socket.poll_write_ready(cx),
+            })?;
+            if let Some(done) = self.try_io(Interest::WRITABLE, &mut write) {
                 return Poll::Ready(done);
             }
         }
     }
-}
 
-fn would_block<T>(done: &io::Result<T>) -> bool {
-    matches!(done, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    /// What comes of `io`; `None` if the socket is not ready for it after all.
+    fn try_io<T>(
+        self,
+        interest: Interest,
+        io: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
+        let done = match self {
+            Self::Tcp(socket) => socket.try_io(interest, || io(socket.as_fd())),
+            Self::Unix(socket) => socket.try_io(interest, || io(socket.as_fd())),
+        };
+        let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        (!done.as_ref().is_err_and(would_block)).then_some(done)
+    }
 }

@@ -77,6 +77,14 @@ impl Socket for Stream {
     }
 }
 
+/// What a write has taken; one that takes nothing of something will never take more.
+pub(crate) fn some_bytes(written: usize) -> io::Result<usize> {
+    match written {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
+    }
+}
+
 /// Calls the same method on whatever the stream is.
 macro_rules! each {
     ($stream:expr, $io:ident => $call:expr) => {

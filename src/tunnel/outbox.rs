@@ -9,7 +9,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 
 use super::{clock::Tick, pipe::Pipe};
-use crate::stream::Socket;
+use crate::stream::{Socket, some_bytes};
 
 /// What a destination has not taken yet.
 #[derive(Debug, Default)]
@@ -141,13 +141,5 @@ impl Outbox {
             self.blocked = None;
         }
         self.blocked.get_or_insert(now);
-    }
-}
-
-/// A write that takes nothing of something will never take more.
-fn some_bytes(written: usize) -> io::Result<usize> {
-    match written {
-        0 => Err(io::ErrorKind::WriteZero.into()),
-        written => Ok(written),
     }
 }

@@ -1,6 +1,8 @@
 //! Claims about whole files. Most of them expect one problem alone: a fault that is told twice
 //! fails them, and so does one that hides another.
 
+mod affinity;
+mod certificates;
 mod pools;
 mod reference;
 mod rendering;

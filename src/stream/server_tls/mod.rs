@@ -16,7 +16,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::session::{MAX_RECORD, Session};
-use super::Socket;
+use super::{Socket, some_bytes};
 
 /// The most that is encrypted at a time, to be sent by one system call.
 const MAX_PLAINTEXT: usize = 64 * 1024;
@@ -206,14 +206,6 @@ impl<S: fmt::Debug> fmt::Debug for ServerTls<S> {
         f.debug_struct("ServerTls")
             .field("socket", &self.socket)
             .finish_non_exhaustive()
-    }
-}
-
-/// A write that takes nothing of something will never take more.
-fn some_bytes(written: usize) -> io::Result<usize> {
-    match written {
-        0 => Err(io::ErrorKind::WriteZero.into()),
-        written => Ok(written),
     }
 }
 

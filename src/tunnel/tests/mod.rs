@@ -1,5 +1,6 @@
 //! The rules of the tunnel, as claims that can fail.
 
+mod closings;
 mod ends;
 mod exchange;
 mod life;

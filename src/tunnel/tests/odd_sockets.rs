@@ -4,6 +4,10 @@ use std::{
     collections::VecDeque,
     io, mem,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -92,6 +96,68 @@ impl Socket for Hoarder {
 impl Socket for DuplexStream {}
 impl Socket for Prompt {}
 impl Socket for Broken {}
+
+/// One that counts how often something was read from it, and how often it was written to.
+#[derive(Debug)]
+pub(super) struct Counted {
+    socket: DuplexStream,
+    calls: Arc<Calls>,
+}
+
+/// What a [`Counted`] socket has counted.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+}
+
+impl Counted {
+    pub(super) fn new(socket: DuplexStream) -> (Self, Arc<Calls>) {
+        let calls = Arc::<Calls>::default();
+        let counts = Arc::clone(&calls);
+        (Self { socket, calls }, counts)
+    }
+}
+
+impl Calls {
+    /// Reads and writes since this was last asked.
+    pub(super) fn take(&self) -> (usize, usize) {
+        (self.reads.swap(0, Relaxed), self.writes.swap(0, Relaxed))
+    }
+}
+
+impl Socket for Counted {}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.calls.reads.fetch_add(read.is_ready().into(), Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.calls.writes.fetch_add(1, Relaxed);
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
 
 /// A backend whose answer to a ping is there before the write of the ping has returned, and that
 /// says nothing else.

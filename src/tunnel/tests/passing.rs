@@ -3,17 +3,37 @@
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, duplex};
 
 use super::{
     exchange::{Answers, Exchange},
-    rig::{PINGING, Peer, QUIET, Running, open, pass, settle, traffic},
+    odd_sockets::Counted,
+    rig::{BUFFER, PINGING, Peer, QUIET, Running, bare, open, pass, settle, traffic},
     streams::{buffers, odd_byte, step, stream},
 };
 use crate::{
     tunnel::End,
     websocket::{Opcode, Role, frame},
 };
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_read_once_and_written_once() {
+    let [(client, client_socket), (backend, backend_socket)] = [BUFFER; 2].map(duplex);
+    let (client_socket, client_calls) = Counted::new(client_socket);
+    let (backend_socket, backend_calls) = Counted::new(backend_socket);
+    let mut client = Peer::new(Role::Client, client);
+    let mut backend = Peer::new(Role::Server, backend);
+    let _tunnel = Running::between(bare(client_socket), bare(backend_socket), QUIET);
+
+    for text in ["ping", &"x".repeat(1_024)] {
+        client.say(text).await;
+        assert_eq!(backend.hears_text().await, text);
+        backend.say(text).await;
+        assert_eq!(client.hears_text().await, text);
+        assert_eq!(client_calls.take(), (1, 1));
+        assert_eq!(backend_calls.take(), (1, 1));
+    }
+}
 
 proptest! {
     #[test]
@@ -112,8 +132,8 @@ async fn pings_go_in_between_the_fragments_of_a_message() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_glued_to_the_handshake_comes_first_and_counts() {
-    let (mut client, client_socket) = tokio::io::duplex(64);
-    let (mut backend, backend_socket) = tokio::io::duplex(64);
+    let (mut client, client_socket) = duplex(64);
+    let (mut backend, backend_socket) = duplex(64);
     let glued = |bytes: &'static [u8]| Bytes::from_static(bytes);
     client.write_all(b"st\x81\x01c").await.unwrap();
     backend.write_all(b"\x02ab").await.unwrap();

@@ -44,6 +44,9 @@ pub(super) const PINGING: Policy = Policy {
     ..QUIET
 };
 
+/// How long a quiet tunnel may take to close, in seconds.
+pub(super) const CLOSE: u64 = QUIET.close.as_secs();
+
 pub(super) const SHUTDOWN: CloseOrder = CloseOrder {
     cause: Cause::Shutdown,
     code: CloseCode::GOING_AWAY,
@@ -327,7 +330,7 @@ pub(super) fn encode(
 /// The length of the frame at the start of `bytes`, if all of it is there.
 pub(super) fn whole_frame(bytes: &[u8]) -> Option<usize> {
     let header = FrameHeader::parse(bytes)?;
-    let len = header.payload_len.saturating_add(header.header_len as u64);
+    let len = header.frame_len();
     (len <= bytes.len() as u64).then_some(len as usize)
 }
 
@@ -335,6 +338,14 @@ pub(super) fn traffic(bytes: usize, messages: u64) -> Traffic {
     Traffic {
         bytes: bytes as u64,
         messages,
+    }
+}
+
+/// Says something every second, whatever it hears.
+pub(super) async fn talk_until_cut(mut peer: Peer) {
+    let word = peer.message(b"word");
+    while peer.socket.write_all(&word).await.is_ok() {
+        pass(1).await;
     }
 }
 
