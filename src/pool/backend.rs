@@ -4,24 +4,37 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use super::{affinity::Hold, idle::IdleConnections};
+use tokio::time::Instant;
+
+use super::{
+    affinity::Hold,
+    idle::IdleConnections,
+    standing::{Standing, State},
+};
 use crate::config::{self, BackendAddress};
 
 /// One member of a pool.
 #[derive(Debug)]
 pub struct Backend {
+    id: BackendId,
     address: BackendAddress,
     name: String,
     weight: NonZeroU32,
     max_tunnels: Option<NonZeroUsize>,
     tunnels: AtomicUsize,
     requests: AtomicUsize,
+    pub(super) standing: Standing,
     idle: Arc<IdleConnections>,
 }
+
+/// What stands for a backend where its address would be too long: unique in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BackendId(u32);
 
 /// What a backend is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,21 +61,42 @@ impl Backend {
         config: &config::Backend,
         timeouts: &config::Timeouts,
         limits: &config::Limits,
+        slow_start: Option<Duration>,
         workers: usize,
     ) -> Self {
         Self {
+            id: BackendId::next(),
             name: config.address.to_string(),
             address: config.address.clone(),
             weight: config.weight,
             max_tunnels: config.max_tunnels,
             tunnels: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            standing: Standing::new(config.intent, slow_start),
             idle: Arc::new(IdleConnections::new(
                 workers,
                 limits.backend_idle,
                 timeouts.backend_idle,
             )),
         }
+    }
+
+    /// What stands for it.
+    #[must_use]
+    pub fn id(&self) -> BackendId {
+        self.id
+    }
+
+    /// What it is good for at `now`.
+    #[must_use]
+    pub fn state(&self, now: Instant) -> State {
+        self.standing.state(now)
+    }
+
+    /// The fraction of its share of new clients that it gets at `now`, in parts of
+    /// [`FULL`](super::standing::FULL).
+    pub(super) fn share(&self, now: Instant) -> u64 {
+        self.standing.share(now)
     }
 
     /// Where it is.
@@ -108,6 +142,19 @@ impl Backend {
     #[must_use]
     pub fn idle(&self) -> &Arc<IdleConnections> {
         &self.idle
+    }
+}
+
+impl BackendId {
+    fn next() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+
+    /// As a number, for what keeps it in an atomic.
+    #[must_use]
+    pub fn to_bits(self) -> u32 {
+        self.0
     }
 }
 

@@ -9,8 +9,9 @@ use std::{
 };
 
 use rand::RngExt;
+use tokio::time::Instant;
 
-use super::backend::Backend;
+use super::{backend::Backend, standing::FULL};
 use crate::config::{self, Balance};
 
 /// A pool's way to choose, with what it remembers from choice to choice.
@@ -35,39 +36,38 @@ impl Balancer {
         }
     }
 
-    /// The index of one of those backends that `takes` allows.
+    /// The index of one of those backends that `takes` allows at `now`.
     pub fn choose(
         &self,
         backends: &[Arc<Backend>],
         takes: impl Fn(usize) -> bool,
+        now: Instant,
     ) -> Option<usize> {
+        let by_load = |a: &usize, b: &usize| by_load(&backends[*a], &backends[*b], now);
+        // One that is coming back takes only the fraction of its turns that its share is of all.
+        let takes_turn = |index: usize| takes(index) && is_drawn(backends[index].share(now));
         match self.balance {
-            Balance::RoundRobin => self.in_turn().find(|index| takes(*index)),
+            Balance::RoundRobin => {
+                let turns = self.in_turn();
+                let mut all = turns.clone();
+                let drawn = { turns }.find(|index| takes_turn(*index));
+                drawn.or_else(|| all.find(|index| takes(*index)))
+            }
             // Among equals the turn decides, or the first would get every first client.
-            Balance::LeastTunnels => self
-                .in_turn()
-                .filter(|index| takes(*index))
-                .min_by(|a, b| by_load(&backends[*a], &backends[*b])),
-            Balance::RandomOfTwo => self.better_of_two(backends, takes),
+            Balance::LeastTunnels => self.in_turn().filter(|index| takes(*index)).min_by(by_load),
+            Balance::RandomOfTwo => {
+                let one = self.draw(takes_turn).or_else(|| self.draw(&takes))?;
+                let other = self.draw(|index| index != one && takes_turn(index));
+                [Some(one), other].into_iter().flatten().min_by(by_load)
+            }
         }
     }
 
     /// The schedule once around, from the next turn on.
-    fn in_turn(&self) -> impl Iterator<Item = usize> {
+    fn in_turn(&self) -> impl Iterator<Item = usize> + Clone {
         let turn = self.turn.fetch_add(1, Relaxed) % self.schedule.len();
         let (before, after) = self.schedule.split_at(turn);
         after.iter().chain(before).copied()
-    }
-
-    fn better_of_two(
-        &self,
-        backends: &[Arc<Backend>],
-        takes: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
-        let one = self.draw(&takes)?;
-        let other = self.draw(|index| index != one && takes(index));
-        let both = [Some(one), other].into_iter().flatten();
-        both.min_by(|a, b| by_load(&backends[*a], &backends[*b]))
     }
 
     /// One of those that `takes` allows, as likely as its weight says.
@@ -80,12 +80,17 @@ impl Balancer {
 
 /// Compares what each would carry for its weight with one use more. Among those that carry nothing
 /// none is better: or else the heaviest alone would get the requests that come one by one.
-fn by_load(a: &Backend, b: &Backend) -> Ordering {
-    let share = |of: &Backend, other: &Backend| match of.load() as u64 {
+fn by_load(a: &Backend, b: &Backend, now: Instant) -> Ordering {
+    let burden = |of: &Backend, other: &Backend| match of.load() as u64 {
         0 => 0,
-        load => (load + 1) * u64::from(other.weight().get()),
+        load => (load + 1) * u64::from(other.weight().get()) * other.share(now),
     };
-    share(a, b).cmp(&share(b, a))
+    burden(a, b).cmp(&burden(b, a))
+}
+
+/// True as often as `share` is of a full one.
+fn is_drawn(share: u64) -> bool {
+    share >= FULL || rand::rng().random_range(0..FULL) < share
 }
 
 /// Indices in which each stands as often as its weight, spread evenly: at every step each gains its
@@ -146,7 +151,7 @@ mod tests {
     /// How the first compares with the second, given the weight and the uses of each.
     fn compared(a: (u32, usize), b: (u32, usize)) -> Ordering {
         let (backends, _leases) = backends(&[a, b]);
-        by_load(&backends[0], &backends[1])
+        by_load(&backends[0], &backends[1], Instant::now())
     }
 
     #[test]
@@ -176,9 +181,8 @@ mod tests {
     fn a_choice_is_one_of_those_allowed_or_none() {
         let (backends, _leases) = backends(&[(1, 0), (3, 5), (2, 1)]);
         let config = [1, 3, 2].map(|weight| config::Backend {
-            address: backends[0].address().clone(),
             weight: weight.try_into().unwrap(),
-            max_tunnels: None,
+            ..config::Backend::at(backends[0].address().clone())
         });
         for balance in [
             Balance::RoundRobin,
@@ -188,11 +192,13 @@ mod tests {
             let balancer = Balancer::new(balance, &config);
             for allowed in 0..3 {
                 for _ in 0..10 {
-                    let chosen = balancer.choose(&backends, |index| index == allowed);
+                    let chosen =
+                        balancer.choose(&backends, |index| index == allowed, Instant::now());
                     assert_eq!(chosen, Some(allowed), "{balance}");
                 }
             }
-            assert_eq!(balancer.choose(&backends, |_| false), None, "{balance}");
+            let none = balancer.choose(&backends, |_| false, Instant::now());
+            assert_eq!(none, None, "{balance}");
         }
     }
 

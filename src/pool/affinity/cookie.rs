@@ -46,13 +46,11 @@ pub(super) enum Presented {
 }
 
 impl Jar {
-    pub(super) fn new(config: &CookieAffinity, pool: &config::Pool) -> Self {
+    /// A jar for the pool of that name and with those members.
+    pub(super) fn new(config: &CookieAffinity, pool: &str, backends: &[config::Backend]) -> Self {
         let tag = |backend: &config::Backend| {
             let address = backend.address.to_string();
-            let hash = keyed_hash(
-                config,
-                &[b"backend", pool.name.as_bytes(), address.as_bytes()],
-            );
+            let hash = keyed_hash(config, &[b"backend", pool.as_bytes(), address.as_bytes()]);
             let (tag, _) = hash
                 .as_bytes()
                 .split_first_chunk()
@@ -61,8 +59,8 @@ impl Jar {
         };
         Self {
             config: config.clone(),
-            pool: pool.name.clone(),
-            tags: pool.backends.iter().map(tag).collect(),
+            pool: pool.to_owned(),
+            tags: backends.iter().map(tag).collect(),
         }
     }
 
@@ -163,23 +161,20 @@ fn max_age(duration: Duration) -> cookie::time::Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
-    use crate::config::{Affinity, Backend, BackendAddress, Balance, Pool, Secret};
+    use crate::config::{Backend, BackendAddress, Secret};
 
     const NOW: u64 = 1_800_000_000;
     const DAY: u64 = 86_400;
 
     fn jar(secret: &str, pool: &str, hosts: &[&str]) -> Jar {
-        let backend = |host: &&str| Backend {
-            address: BackendAddress::Tcp {
+        let backend = |host: &&str| {
+            Backend::at(BackendAddress::Tcp {
                 host: (*host).to_owned(),
                 port: 9000,
-            },
-            weight: NonZeroU32::MIN,
-            max_tunnels: None,
+            })
         };
+        let backends: Vec<_> = hosts.iter().map(backend).collect();
         let config = CookieAffinity {
             name: "longwire".to_owned(),
             secret: Secret::configured(secret),
@@ -190,14 +185,7 @@ mod tests {
             secure: None,
             http_only: true,
         };
-        let pool = Pool {
-            name: pool.to_owned(),
-            backends: hosts.iter().map(backend).collect(),
-            balance: Balance::default(),
-            affinity: Affinity::None,
-            tls: None,
-        };
-        Jar::new(&config, &pool)
+        Jar::new(&config, pool, &backends)
     }
 
     /// What a browser sends back after `set_cookie`, beside another cookie.

@@ -110,7 +110,9 @@ impl Affinity {
         Self {
             by: match &pool.affinity {
                 config::Affinity::None => By::None,
-                config::Affinity::Cookie(cookie) => By::Cookie(Jar::new(cookie, pool)),
+                config::Affinity::Cookie(cookie) => {
+                    By::Cookie(Jar::new(cookie, &pool.name, &pool.backends))
+                }
                 config::Affinity::Ip(ip) => By::Ip(Memory::new(*ip)),
                 config::Affinity::Header(name) => By::Header(name.clone()),
                 config::Affinity::Query(name) => By::Query(name.clone()),

@@ -70,12 +70,11 @@ mod tests {
 
     fn backends(hosts: &[(&str, u32)]) -> Vec<Backend> {
         let backend = |(host, weight): &(&str, u32)| Backend {
-            address: BackendAddress::Tcp {
+            weight: NonZeroU32::new(*weight).unwrap(),
+            ..Backend::at(BackendAddress::Tcp {
                 host: (*host).to_owned(),
                 port: 9000,
-            },
-            weight: NonZeroU32::new(*weight).unwrap(),
-            max_tunnels: None,
+            })
         };
         hosts.iter().map(backend).collect()
     }

@@ -1,0 +1,160 @@
+//! `[pool.NAME]`
+
+mod backend;
+mod tls;
+
+use std::{fmt, time::Duration};
+
+use toml::Spanned;
+
+pub use self::{
+    backend::{Backend, Intent},
+    tls::BackendTls,
+};
+use super::{
+    affinity::Affinity,
+    diagnostics::{Problem, Span},
+    field::Field,
+    reading::Reported,
+    section::Section,
+    values::{duration, one_of, or_off, positive},
+};
+
+/// `[pool.NAME]`: a named group of backends with one balance and one affinity.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its name: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Its members; at least one, no address twice.
+    pub backends: Vec<Backend>,
+    /// How a new client gets a backend.
+    pub balance: Balance,
+    /// How a returning client gets the same backend.
+    pub affinity: Affinity,
+    /// How long a backend that has come back takes to get its full share; `None` gives it all at
+    /// once. Default: 10 s.
+    pub slow_start: Option<Duration>,
+    /// What a client gets while no backend is ready. Default: a refusal.
+    pub none_ready: NoneReady,
+    /// How TLS is spoken to its `https://` backends; `None` where it has none.
+    pub tls: Option<BackendTls>,
+}
+
+/// How a new client gets a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// The backend with the fewest tunnels (and requests under way) for its weight.
+    #[default]
+    LeastTunnels,
+    /// Each in turn, as often as its weight says.
+    RoundRobin,
+    /// The less loaded of two drawn at random (Mitzenmacher, "The Power of Two Choices in
+    /// Randomized Load Balancing", 2001).
+    RandomOfTwo,
+}
+
+/// What a client gets while no backend of its pool is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoneReady {
+    /// 503, at once.
+    #[default]
+    Fail,
+    /// One of those that are down or ejected: the checks may be wrong about all of them.
+    TryAll,
+}
+
+const NONE_READY: [(&str, NoneReady); 2] =
+    [("fail", NoneReady::Fail), ("try-all", NoneReady::TryAll)];
+
+const BALANCES: [(&str, Balance); 3] = [
+    ("least-tunnels", Balance::LeastTunnels),
+    ("round-robin", Balance::RoundRobin),
+    ("random-of-two", Balance::RandomOfTwo),
+];
+
+/// A pool as written: it exists for the routes even where it is faulty.
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) place: Span,
+    pub(super) pool: Result<Pool, Reported>,
+}
+
+impl Draft {
+    pub(super) fn read(field: &Field<'_>) -> Self {
+        let named = check_name(field);
+        let pool = field.table(|section| Pool::read(section, field.key));
+        Self {
+            name: field.key.to_owned(),
+            place: field.key_place.clone(),
+            pool: named.and(pool),
+        }
+    }
+}
+
+fn check_name(field: &Field<'_>) -> Result<(), Reported> {
+    let name = field.key;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    let problem = Problem::at(
+        field.key_place.clone(),
+        format!("a pool cannot be called `{}`", name.escape_debug()),
+    );
+    Err(field.report(problem.expecting("expected letters, digits, `-`, `_` and `.`")))
+}
+
+impl Pool {
+    fn read(section: &Section<'_>, name: &str) -> Result<Self, Reported> {
+        let max_tunnels = section.or("max_tunnels", |field| positive(field).map(Some), None);
+        let backends = section.required(
+            "backends",
+            "expected its members: backends = [\"127.0.0.1:9001\"]",
+            |field| backend::all(field, max_tunnels),
+        );
+        let balance = section.or(
+            "balance",
+            |field| one_of(field, &BALANCES),
+            Balance::default(),
+        );
+        let affinity = section.or("affinity", Affinity::read, Affinity::None);
+        let slow_start = section.or(
+            "slow_start",
+            |field| or_off(field, duration),
+            Some(Duration::from_secs(10)),
+        );
+        let none_ready = section.or(
+            "none_ready",
+            |field| one_of(field, &NONE_READY),
+            NoneReady::default(),
+        );
+        let backends = match backends {
+            Ok(backends) => backends,
+            Err(reported) => {
+                // Whether it may be here, the backends would say; what is in it can be checked.
+                let _ = section.optional("tls", |field| field.table(BackendTls::read_parts));
+                return Err(reported);
+            }
+        };
+        let tls = BackendTls::read(section, &backends)?;
+        Ok(Self {
+            name: name.to_owned(),
+            backends: backends.into_iter().map(Spanned::into_inner).collect(),
+            balance,
+            affinity,
+            slow_start,
+            none_ready,
+            tls,
+        })
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LeastTunnels => "least-tunnels",
+            Self::RoundRobin => "round-robin",
+            Self::RandomOfTwo => "random-of-two",
+        })
+    }
+}
