@@ -49,7 +49,7 @@ pub use self::{
     limits::Limits,
     listener::{Listener, ListenerTls, TlsVersion},
     log::{Log, LogFormat},
-    pool::{Backend, BackendTls, Balance, Intent, NoneReady, Pool},
+    pool::{Backend, BackendTls, Balance, Ejection, Intent, NoneReady, Pool, Retries},
     route::Route,
     secret::Secret,
     server::{Server, TrustedHeader, TrustedProxies},

@@ -20,8 +20,11 @@ pub struct Timeouts {
     pub backend_idle: Duration,
     /// A connection to a backend, its TLS handshake included. Default: 5 s.
     pub connect: Duration,
-    /// A WebSocket handshake with the backends: connecting to one that can be reached, and its
-    /// answer. Default: 10 s. At least `connect`.
+    /// A connected backend's answer to a WebSocket handshake, if another backend could be asked
+    /// instead. Default: 5 s.
+    pub answer: Duration,
+    /// A WebSocket handshake with the backends, however many are tried. Default: 10 s. At least
+    /// `connect`.
     pub handshake: Duration,
     /// The head of a backend's response to a plain request. Default: 2 minutes, for long-polling.
     pub response: Duration,
@@ -81,6 +84,7 @@ impl Draft {
             request_head: or("request_head", 60),
             backend_idle: or("backend_idle", 60),
             connect: *connect,
+            answer: or("answer", 5),
             handshake: *handshake,
             response: or("response", 120),
             stall: or("stall", 30),

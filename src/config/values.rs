@@ -1,6 +1,10 @@
 //! The kinds of value that keys have.
 
-use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use toml::de::DeValue;
@@ -39,6 +43,21 @@ pub(super) fn positive(field: &Field<'_>) -> Result<NonZeroUsize, Reported> {
     let integer = integer(field, 1..=MANY)?;
     // The range begins at 1.
     Ok(NonZeroUsize::new(integer).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// An integer from 1, of those that are counted slowly.
+pub(super) fn count(field: &Field<'_>) -> Result<NonZeroU32, Reported> {
+    let integer = integer(field, 1..=MANY)?;
+    // The range fits, and begins at 1.
+    let integer = u32::try_from(integer).ok().and_then(NonZeroU32::new);
+    Ok(integer.unwrap_or(NonZeroU32::MIN))
+}
+
+/// A whole number of percent.
+pub(super) fn percent(field: &Field<'_>, range: RangeInclusive<u64>) -> Result<u32, Reported> {
+    let percent = integer(field, range)?;
+    // No range of percent goes beyond.
+    Ok(u32::try_from(percent).unwrap_or(u32::MAX))
 }
 
 /// An integer of `range`.

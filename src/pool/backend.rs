@@ -3,10 +3,9 @@
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -14,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     affinity::Hold,
     idle::IdleConnections,
+    outlier::Outlier,
     standing::{Standing, State},
 };
 use crate::config::{self, BackendAddress};
@@ -29,6 +29,8 @@ pub struct Backend {
     tunnels: AtomicUsize,
     requests: AtomicUsize,
     pub(super) standing: Standing,
+    /// `None` where nobody is ejected.
+    pub(super) outlier: Option<Mutex<Outlier>>,
     idle: Arc<IdleConnections>,
 }
 
@@ -55,13 +57,13 @@ pub struct Lease {
 }
 
 impl Backend {
-    /// A backend as configured, for as many workers.
+    /// A member of `pool` as configured, for as many workers.
     #[must_use]
     pub fn new(
         config: &config::Backend,
+        pool: &config::Pool,
         timeouts: &config::Timeouts,
         limits: &config::Limits,
-        slow_start: Option<Duration>,
         workers: usize,
     ) -> Self {
         Self {
@@ -72,7 +74,8 @@ impl Backend {
             max_tunnels: config.max_tunnels,
             tunnels: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            standing: Standing::new(config.intent, slow_start),
+            standing: Standing::new(config.intent, pool.slow_start),
+            outlier: pool.ejection.map(Outlier::new).map(Mutex::new),
             idle: Arc::new(IdleConnections::new(
                 workers,
                 limits.backend_idle,

@@ -5,11 +5,16 @@ pub mod backend;
 pub mod balance;
 pub mod connect;
 pub mod idle;
+pub mod outlier;
+mod retries;
 pub mod standing;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
@@ -18,6 +23,8 @@ use self::{
     backend::{Backend, Lease, Use},
     balance::Balancer,
     connect::{ConnectError, Connector},
+    outlier::Seen,
+    retries::{Attempts, Retries},
     standing::State,
 };
 use crate::{
@@ -33,6 +40,9 @@ pub struct Pool {
     balancer: Balancer,
     affinity: Affinity,
     none_ready: NoneReady,
+    /// The share, in percent, that may be missing for one more to be ejected. Held while one is.
+    max_ejected: Mutex<u32>,
+    retries: Retries,
     connector: Connector,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
     changes: watch::Sender<()>,
@@ -45,6 +55,8 @@ pub struct Selection<'p> {
     used_for: Use,
     claim: Claim,
     tried: Vec<usize>,
+    /// Those of a handshake; plain requests are not counted.
+    attempts: Option<Attempts>,
 }
 
 /// What came of a selection.
@@ -73,14 +85,13 @@ impl Pool {
         Ok(Self {
             name: config.name.clone(),
             backends: backends
-                .map(|backend| {
-                    let slow_start = config.slow_start;
-                    Arc::new(Backend::new(backend, timeouts, limits, slow_start, workers))
-                })
+                .map(|backend| Arc::new(Backend::new(backend, config, timeouts, limits, workers)))
                 .collect(),
             balancer: Balancer::new(config.balance, &config.backends),
             affinity: Affinity::new(config),
             none_ready: config.none_ready,
+            max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
+            retries: Retries::new(config.retries.clone()),
             connector: Connector::new(config.tls.as_ref(), timeouts.connect)?,
             changes: watch::Sender::default(),
         })
@@ -142,6 +153,44 @@ impl Pool {
         }
     }
 
+    /// Takes note of what a use of a member has shown, which may lead to its ejection.
+    pub fn note(&self, backend: &Backend, seen: Seen) {
+        let Some(outlier) = &backend.outlier else {
+            return;
+        };
+        let now = Instant::now();
+        let mut outlier = outlier.lock().expect("no holder panics");
+        if !outlier.note(seen, now) {
+            return;
+        }
+        let max_share = self.max_ejected.lock().expect("no holder panics");
+        if !self.can_spare_one(*max_share, now) {
+            return;
+        }
+        let until = outlier.eject(now);
+        backend.standing.eject(until);
+        warn!(
+            pool = self.name,
+            backend = backend.name(),
+            seconds = (until - now).as_secs_f64(),
+            reason = %seen,
+            "the backend is ejected"
+        );
+    }
+
+    /// Whether with one more member away no more are missing than `max_share` percent.
+    fn can_spare_one(&self, max_share: u32, now: Instant) -> bool {
+        let is_missing = |backend: &&Arc<Backend>| backend.state(now) != State::Ready;
+        let missing = self.backends.iter().filter(is_missing).count();
+        (missing + 1) * 100 <= self.backends.len() * max_share as usize
+    }
+
+    /// Whether a backend's answer of that status sends a handshake on to the next.
+    #[must_use]
+    pub fn retries_after(&self, status: StatusCode) -> bool {
+        self.retries.follow(status)
+    }
+
     /// Begins to select a backend for what `asker` wants to use it for.
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
@@ -150,6 +199,7 @@ impl Pool {
             used_for,
             claim: self.affinity.claim(asker),
             tried: Vec::new(),
+            attempts: (used_for == Use::Tunnel).then(|| self.retries.begin()),
         }
     }
 
@@ -174,18 +224,25 @@ impl Pool {
 }
 
 /// The backends to try: the one that the client's affinity asks for, then others, until none is left
-/// that has room.
+/// that takes clients, or no further one is allowed.
 impl Iterator for Selection<'_> {
     type Item = Lease;
 
     fn next(&mut self) -> Option<Lease> {
+        let mut candidate = self.candidate();
+        if let (Some(_), Some(attempts)) = (candidate, &mut self.attempts)
+            && !self.pool.retries.allow(attempts)
+        {
+            return None;
+        }
         loop {
-            let index = self.candidate()?;
+            let index = candidate.take()?;
             self.tried.push(index);
             // Another worker may have taken the last place meanwhile.
             if let Some(lease) = Lease::of(&self.pool.backends[index], self.used_for) {
                 return Some(lease);
             }
+            candidate = self.candidate();
         }
     }
 }
@@ -230,10 +287,20 @@ impl Selection<'_> {
         })
     }
 
-    /// Ends the selection with the backend that was tried last, which took the request.
+    /// Whether no backend is ready, full or not.
+    #[must_use]
+    pub fn finds_none_ready(&self) -> bool {
+        let now = Instant::now();
+        let mut backends = self.pool.backends.iter();
+        !backends.any(|backend| backend.state(now) == State::Ready)
+    }
+
+    /// Ends the selection with the backend that took the request.
     #[must_use]
     pub fn settle(self, mut lease: Lease) -> Selected {
-        let chosen = self.tried.last().copied().unwrap_or_default();
+        let mut backends = self.pool.backends.iter();
+        let chosen = backends.position(|backend| Arc::ptr_eq(backend, lease.backend()));
+        let chosen = chosen.expect("a lease of this selection is of a member of its pool");
         let affinity = &self.pool.affinity;
         let bond = affinity.bind(&self.claim, chosen, self.used_for);
         lease.hold(bond.hold);

@@ -16,7 +16,7 @@ use tracing::info;
 use super::{client::Client, route::Route};
 use crate::{
     config,
-    pool::{affinity::Outcome, backend::Backend},
+    pool::{affinity::Outcome, backend::Backend, outlier::Seen},
     tunnel::{Cause, Ended, Party},
 };
 
@@ -189,6 +189,13 @@ impl Record {
                 affinity = %self.affinity(),
                 "tunnel ended"
             );
+        }
+    }
+
+    /// Notes that the backend has left the tunnel without a Close.
+    pub(super) fn lost(&self, backend: &Backend) {
+        if let Some(route) = self.route.get() {
+            route.pool.note(backend, Seen::Lost(self.arrived.elapsed()));
         }
     }
 

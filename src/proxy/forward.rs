@@ -26,6 +26,7 @@ use crate::pool::{
     Selected, Selection,
     backend::{Lease, Use},
     idle::{HttpConnection, RequestBody},
+    outlier::Seen,
 };
 
 /// A request that is on its way, as long as it may still be sent again.
@@ -81,8 +82,8 @@ impl Exchange<'_> {
         selection: &mut Selection<'_>,
         outgoing: &mut Outgoing,
     ) -> Result<(Lease, Response<Incoming>, HttpConnection), Rejection> {
-        let mut last = Rejection::NoRoom;
-        for lease in selection {
+        let mut last = None;
+        for lease in selection.by_ref() {
             self.arrival.record.tries(lease.backend());
             if outgoing.spare.is_none() {
                 // It can be sent only once, so idle connections that have died are to say so first.
@@ -97,7 +98,8 @@ impl Exchange<'_> {
                         Ok(connection) => connection,
                         Err(error) => {
                             debug!(%error, "trying the next backend");
-                            last = error;
+                            self.route.pool.note(lease.backend(), Seen::Unreachable);
+                            last = Some(error);
                             break;
                         }
                     },
@@ -106,19 +108,22 @@ impl Exchange<'_> {
                     .attempt(&mut connection, is_reused, self.proxy.timeouts.response)
                     .await
                 {
-                    Attempt::Answered(response) => return Ok((lease, response, connection)),
+                    Attempt::Answered(response) => {
+                        self.route.pool.note(lease.backend(), Seen::Reached);
+                        return Ok((lease, response, connection));
+                    }
                     Attempt::Failed(rejection) => return Err(rejection),
                     // A connection that had been idle may die at any time, and says nothing of its
                     // backend: the next attempt is on a new one.
                     Attempt::Unsent(_) if is_reused => {}
                     Attempt::Unsent(error) => {
-                        last = Rejection::Broken(error);
+                        last = Some(Rejection::Broken(error));
                         break;
                     }
                 }
             }
         }
-        Err(last)
+        Err(last.unwrap_or_else(|| Rejection::of_all(selection)))
     }
 
     async fn connect(&self, lease: &Lease) -> Result<HttpConnection, Rejection> {

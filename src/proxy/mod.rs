@@ -4,6 +4,7 @@ pub mod access;
 mod body;
 mod client;
 mod forward;
+mod handshake;
 mod headers;
 mod patience;
 mod reply;

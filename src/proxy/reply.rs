@@ -9,7 +9,7 @@ use http_body_util::Full;
 
 use super::headers::{announce_close, switch_to_websocket};
 use crate::{
-    pool::connect::ConnectError,
+    pool::{Selection, connect::ConnectError},
     websocket::handshake::{BadAnswer, BadOffer},
 };
 
@@ -31,7 +31,10 @@ pub(super) enum Rejection {
     /// No route is for this host and path.
     #[error("no route for this host and path")]
     NoRoute,
-    /// Every backend of the pool is full.
+    /// No backend of the pool takes clients.
+    #[error("no backend is ready")]
+    NoneReady,
+    /// Every backend of the pool that takes clients is full.
     #[error("no backend has room")]
     NoRoom,
     /// No backend could be connected to; this is what the last one said.
@@ -58,6 +61,15 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
+    /// Why a selection has found nobody to try.
+    pub(super) fn of_all(selection: &Selection<'_>) -> Self {
+        if selection.finds_none_ready() {
+            Self::NoneReady
+        } else {
+            Self::NoRoom
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
@@ -65,7 +77,7 @@ impl Rejection {
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoneReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut | Self::Unreachable(ConnectError::TimedOut { .. }) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -102,7 +114,7 @@ impl Rejection {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 switch_to_websocket(headers);
             }
-            Self::NoRoom => {
+            Self::NoneReady | Self::NoRoom => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What follows on such a connection may not be what it seems.

@@ -7,31 +7,27 @@ use std::{
 };
 
 use http::{
-    Request, Response, StatusCode,
+    Response, StatusCode,
     header::{SET_COOKIE, TE},
     request,
 };
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::Full;
 use hyper::{
     body::Incoming,
-    client::conn::http1,
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::{
-    Exchange, access::Record, body::ReplyBody, headers, patience::Patience, reply::Rejection,
+    Exchange, access::Record, body::ReplyBody, handshake::Handshake, headers, patience::Patience,
+    reply::Rejection,
 };
 use crate::{
     pool::{
-        Selection,
         backend::{Lease, Use},
-        idle::RequestBody,
+        outlier::Seen,
     },
     stream::Stream,
     tunnel::{End, Policy, Tunnel, registry::Place},
@@ -55,7 +51,7 @@ struct Kept {
 /// What a tunnel keeps alive as long as it lives, and tells at its end.
 struct Keep {
     record: Arc<Record>,
-    _lease: Lease,
+    lease: Lease,
     _permit: Arc<dyn Send + Sync>,
 }
 
@@ -73,16 +69,26 @@ impl Exchange<'_> {
         head.headers.remove(TE);
         headers::switch_to_websocket(&mut head.headers);
 
-        let asked = async {
-            let (lease, stream) = self.reach(&mut selection).await?;
-            Ok((lease, self.ask(stream, head).await?))
+        let pool = &self.route.pool;
+        let handshake = Handshake {
+            pool,
+            timeouts: &self.proxy.timeouts,
+            record: self.arrival.record,
         };
-        let asked = timeout(self.proxy.timeouts.handshake, asked).await;
-        let (lease, response) = asked.unwrap_or(Err(Rejection::TimedOut))?;
+        let (lease, response) = handshake.ask(&mut selection, &head).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.reply(response, selection.settle(lease), None);
         }
-        let (mut answer, backend) = granted(response, offer)?;
+        let granted = granted(response, offer);
+        pool.note(
+            lease.backend(),
+            if granted.is_ok() {
+                Seen::Granted
+            } else {
+                Seen::BadHandshake
+            },
+        );
+        let (mut answer, backend) = granted?;
         let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;
         let selected = selection.settle(lease);
         self.arrival.record.bound(selected.affinity);
@@ -99,44 +105,10 @@ impl Exchange<'_> {
             place: self.proxy.registry.enter(self.arrival.connection.worker),
             keep: Keep {
                 record: Arc::clone(self.arrival.record),
-                _lease: lease,
+                lease,
                 _permit: Arc::clone(&self.arrival.connection.permit),
             },
         }
-    }
-
-    /// Connects to one backend after the other until one is reached: nothing was sent so far.
-    async fn reach(&self, selection: &mut Selection<'_>) -> Result<(Lease, Stream), Rejection> {
-        let mut last = Rejection::NoRoom;
-        for lease in selection {
-            self.arrival.record.tries(lease.backend());
-            match self.route.pool.connect(lease.backend()).await {
-                Ok(stream) => return Ok((lease, stream)),
-                Err(error) => {
-                    debug!(%error, "trying the next backend");
-                    last = error.into();
-                }
-            }
-        }
-        Err(last)
-    }
-
-    /// A backend's answer to the handshake. Nothing that the client sends behind its own part goes
-    /// to the backend before.
-    async fn ask(
-        &self,
-        stream: Stream,
-        head: request::Parts,
-    ) -> Result<Response<Incoming>, Rejection> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                debug!(%error, "a connection to a backend ended early");
-            }
-        });
-        let body = Empty::new().map_err(|never| match never {});
-        let request = Request::from_parts(head, RequestBody::new(body));
-        Ok(sender.send_request(request).await?)
     }
 }
 
@@ -180,6 +152,9 @@ impl Future for Kept {
         let Self { tunnel, keep } = self.get_mut();
         let ended = ready!(Pin::new(&mut *tunnel).poll(cx));
         keep.record.tunnel_ended(tunnel.id(), &ended);
+        if ended.end.is_loss_of_backend() {
+            keep.record.lost(keep.lease.backend());
+        }
         Poll::Ready(())
     }
 }

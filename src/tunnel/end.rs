@@ -59,6 +59,14 @@ pub struct Ended {
     pub from_backend: Traffic,
 }
 
+impl TunnelEnd {
+    /// Whether the backend has gone without a Close.
+    #[must_use]
+    pub fn is_loss_of_backend(&self) -> bool {
+        self.by == Party::Backend && matches!(self.cause, Cause::Eof | Cause::Reset | Cause::Dead)
+    }
+}
+
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,6 +1,8 @@
 //! `[pool.NAME]`
 
 mod backend;
+mod ejection;
+mod retries;
 mod tls;
 
 use std::{fmt, time::Duration};
@@ -9,6 +11,8 @@ use toml::Spanned;
 
 pub use self::{
     backend::{Backend, Intent},
+    ejection::Ejection,
+    retries::Retries,
     tls::BackendTls,
 };
 use super::{
@@ -36,6 +40,10 @@ pub struct Pool {
     pub slow_start: Option<Duration>,
     /// What a client gets while no backend is ready. Default: a refusal.
     pub none_ready: NoneReady,
+    /// When a backend is left out because traffic failed on it; `None` is never.
+    pub ejection: Option<Ejection>,
+    /// When a handshake that failed on one backend goes to the next.
+    pub retries: Retries,
     /// How TLS is spoken to its `https://` backends; `None` where it has none.
     pub tls: Option<BackendTls>,
 }
@@ -128,6 +136,12 @@ impl Pool {
             |field| one_of(field, &NONE_READY),
             NoneReady::default(),
         );
+        let ejection = section.or(
+            "ejection",
+            |field| or_off(field, |field| field.table(Ejection::read)),
+            Some(Ejection::default()),
+        );
+        let retries = section.table("retries", Retries::read)?;
         let backends = match backends {
             Ok(backends) => backends,
             Err(reported) => {
@@ -144,6 +158,8 @@ impl Pool {
             affinity,
             slow_start,
             none_ready,
+            ejection,
+            retries,
             tls,
         })
     }

@@ -1,0 +1,142 @@
+//! A WebSocket handshake with the backends: one after the other is asked until one has answered.
+
+use std::{pin::pin, time::Duration};
+
+use http::{Request, Response, StatusCode, request};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use super::{access::Record, reply::Rejection};
+use crate::{
+    config::Timeouts,
+    pool::{
+        Pool, Selection,
+        backend::{Backend, Lease},
+        idle::RequestBody,
+        outlier::Seen,
+    },
+    stream::Stream,
+};
+
+/// What a handshake goes to backends with.
+pub(super) struct Handshake<'r> {
+    pub(super) pool: &'r Pool,
+    pub(super) timeouts: &'r Timeouts,
+    pub(super) record: &'r Record,
+}
+
+/// What became of one attempt.
+enum Attempt {
+    /// The backend has answered, or failed.
+    Done(Result<Response<Incoming>, Rejection>),
+    /// It was too slow, and this one is to be asked instead.
+    Overtaken(Lease),
+}
+
+impl Handshake<'_> {
+    /// The first answer of a backend that is to be the client's. If none is, the last one's answer
+    /// or failure.
+    pub(super) async fn ask(
+        &self,
+        selection: &mut Selection<'_>,
+        head: &request::Parts,
+    ) -> Result<(Lease, Response<Incoming>), Rejection> {
+        let deadline = Instant::now() + self.timeouts.handshake;
+        let Some(mut lease) = selection.next() else {
+            return Err(Rejection::of_all(selection));
+        };
+        loop {
+            let answered = match self.attempt(&lease, head, deadline, selection).await {
+                Attempt::Done(answered) => answered,
+                Attempt::Overtaken(next) => {
+                    lease = next;
+                    continue;
+                }
+            };
+            let goes_on = match &answered {
+                Ok(response) => self.pool.retries_after(response.status()),
+                Err(_) => Instant::now() < deadline,
+            };
+            match Some(())
+                .filter(|()| goes_on)
+                .and_then(|()| selection.next())
+            {
+                Some(next) => lease = next,
+                None => return answered.map(|response| (lease, response)),
+            }
+        }
+    }
+
+    /// Asks one backend. If it connects and then is slow to answer, it is left for the next one,
+    /// where there is one.
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        head: &request::Parts,
+        deadline: Instant,
+        selection: &mut Selection<'_>,
+    ) -> Attempt {
+        let backend = lease.backend();
+        self.record.tries(backend);
+        let stream = match timeout_at(deadline, self.pool.connect(backend)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return self.failed(backend, Seen::Unreachable, error.into()),
+            Err(_) => return self.failed(backend, Seen::Unreachable, Rejection::TimedOut),
+        };
+        let mut answer = pin!(answer(stream, head.clone()));
+        let mut answered = timeout(self.patience(deadline), &mut answer).await;
+        if answered.is_err() && Instant::now() < deadline {
+            if let Some(next) = selection.next() {
+                self.note(backend, Seen::BadHandshake, &Rejection::TimedOut);
+                return Attempt::Overtaken(next);
+            }
+            answered = timeout_at(deadline, &mut answer).await;
+        }
+        match answered {
+            Ok(Ok(response)) => {
+                if response.status().is_server_error() {
+                    self.pool.note(backend, Seen::BadHandshake);
+                } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    self.pool.note(backend, Seen::Answered);
+                }
+                Attempt::Done(Ok(response))
+            }
+            Ok(Err(error)) => self.failed(backend, Seen::BadHandshake, error.into()),
+            Err(_) => self.failed(backend, Seen::BadHandshake, Rejection::TimedOut),
+        }
+    }
+
+    /// How long a connected backend may take before another is asked.
+    fn patience(&self, deadline: Instant) -> Duration {
+        self.timeouts
+            .answer
+            .min(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn failed(&self, backend: &Backend, seen: Seen, rejection: Rejection) -> Attempt {
+        self.note(backend, seen, &rejection);
+        Attempt::Done(Err(rejection))
+    }
+
+    fn note(&self, backend: &Backend, seen: Seen, rejection: &Rejection) {
+        debug!(backend = backend.name(), error = %rejection, "a backend failed a handshake");
+        self.pool.note(backend, seen);
+    }
+}
+
+/// A backend's answer to a handshake. Nothing that the client sends behind its own part goes to the
+/// backend before.
+async fn answer(stream: Stream, head: request::Parts) -> Result<Response<Incoming>, hyper::Error> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            debug!(%error, "a connection to a backend ended early");
+        }
+    });
+    let body = Empty::new().map_err(|never| match never {});
+    let request = Request::from_parts(head, RequestBody::new(body));
+    sender.send_request(request).await
+}
