@@ -13,7 +13,7 @@ use super::{
     reading::Reported,
     secret::Secret,
     section::Section,
-    values::{boolean, duration, integer, non_empty, one_of, seconds, text},
+    values::{boolean, duration, integer, non_empty, one_of, or_off, percent, seconds, text},
 };
 
 /// How a returning client gets the same backend.
@@ -26,9 +26,19 @@ pub enum Affinity {
     /// The client's IP address.
     Ip(IpAffinity),
     /// The value of a request header: same value, same backend.
-    Header(HeaderName),
+    Header(KeyAffinity<HeaderName>),
     /// The value of a query parameter: same value, same backend.
-    Query(String),
+    Query(KeyAffinity<String>),
+}
+
+/// `affinity = { by = "header", … }` or `{ by = "query", … }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAffinity<N> {
+    /// What the key is called.
+    pub name: N,
+    /// How much a backend may carry, in percent of its fair share, before further keys go on to
+    /// the next; `None` is no limit. Default: none. 101 to 1000.
+    pub balance_factor: Option<u32>,
 }
 
 /// `affinity = { by = "cookie", … }`.
@@ -61,6 +71,8 @@ pub struct IpAffinity {
     pub ipv6_prefix: u8,
     /// How long a client without a tunnel is remembered. Default: 1 hour.
     pub expiry: Duration,
+    /// As [`KeyAffinity::balance_factor`], for clients that are not remembered.
+    pub balance_factor: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +93,7 @@ const BY: [(&str, By); 5] = [
 ];
 
 /// Each key beside `by`, and what it goes with.
-const KEYS: [(&str, &[By]); 12] = [
+const KEYS: [(&str, &[By]); 13] = [
     ("name", &[By::Cookie, By::Header, By::Query]),
     ("secret", &[By::Cookie]),
     ("secret_file", &[By::Cookie]),
@@ -94,6 +106,7 @@ const KEYS: [(&str, &[By]); 12] = [
     ("http_only", &[By::Cookie]),
     ("ipv6_prefix", &[By::Ip]),
     ("expiry", &[By::Ip]),
+    ("balance_factor", &[By::Ip, By::Header, By::Query]),
 ];
 
 impl Affinity {
@@ -147,20 +160,26 @@ impl Affinity {
             By::None => Ok(Self::None),
             By::Cookie => CookieAffinity::read(section).map(Self::Cookie),
             By::Ip => IpAffinity::read(section).map(Self::Ip),
-            By::Header => section
-                .required(
-                    "name",
-                    "expected a header's name: name = \"x-room\"",
-                    header,
-                )
-                .map(Self::Header),
-            By::Query => section
-                .required(
-                    "name",
-                    "expected a parameter's name: name = \"room\"",
-                    parameter,
-                )
-                .map(Self::Query),
+            By::Header => {
+                let expected = "expected a header's name: name = \"x-room\"";
+                KeyAffinity::read(section, expected, header).map(Self::Header)
+            }
+            By::Query => {
+                let expected = "expected a parameter's name: name = \"room\"";
+                KeyAffinity::read(section, expected, parameter).map(Self::Query)
+            }
+        }
+    }
+
+    /// How much a backend may carry, in percent of its fair share, before keys that ask for it go
+    /// on to the next.
+    #[must_use]
+    pub fn balance_factor(&self) -> Option<u32> {
+        match self {
+            Self::None | Self::Cookie(_) => None,
+            Self::Ip(ip) => ip.balance_factor,
+            Self::Header(KeyAffinity { balance_factor, .. })
+            | Self::Query(KeyAffinity { balance_factor, .. }) => *balance_factor,
         }
     }
 }
@@ -285,8 +304,32 @@ impl IpAffinity {
         Ok(Self {
             ipv6_prefix: section.or("ipv6_prefix", prefix, 64),
             expiry: section.or("expiry", duration, Duration::from_secs(60 * 60)),
+            balance_factor: balance_factor(section),
         })
     }
+}
+
+impl<N> KeyAffinity<N> {
+    fn read(
+        section: &Section<'_>,
+        expected: &'static str,
+        name: impl FnOnce(&Field<'_>) -> Result<N, Reported>,
+    ) -> Result<Self, Reported> {
+        let balance_factor = balance_factor(section);
+        Ok(Self {
+            name: section.required("name", expected, name)?,
+            balance_factor,
+        })
+    }
+}
+
+/// A factor of 100 would leave no backend that is ahead of the others by a single client.
+fn balance_factor(section: &Section<'_>) -> Option<u32> {
+    section.or(
+        "balance_factor",
+        |field| or_off(field, |field| percent(field, 101..=1000)),
+        None,
+    )
 }
 
 fn prefix(field: &Field<'_>) -> Result<u8, Reported> {

@@ -42,7 +42,7 @@ use thiserror::Error;
 use self::surroundings::Surroundings;
 pub use self::{
     address::BackendAddress,
-    affinity::{Affinity, CookieAffinity, IpAffinity},
+    affinity::{Affinity, CookieAffinity, IpAffinity, KeyAffinity},
     diagnostics::{Problem, Problems},
     host::HostPattern,
     keepalive::Keepalive,

@@ -273,18 +273,17 @@ impl Selection<'_> {
             !self.tried.contains(&index) && self.pool.backends[index].has_room(self.used_for)
         };
         let takes_new = |index: usize| is_open(index) && takes_new(index);
+        let Pool {
+            affinity, backends, ..
+        } = self.pool;
         let wished = match &self.claim.wish {
             Wish::Anyone { .. } => None,
             Wish::This { index, .. } => {
                 Some(*index).filter(|index| is_open(*index) && takes_returning(*index))
             }
-            Wish::Ranked { key } => self.pool.affinity.ranking().best(*key, takes_new),
+            Wish::Ranked { key } => affinity.home(*key, backends, takes_new, now),
         };
-        wished.or_else(|| {
-            self.pool
-                .balancer
-                .choose(&self.pool.backends, takes_new, now)
-        })
+        wished.or_else(|| self.pool.balancer.choose(backends, takes_new, now))
     }
 
     /// Whether no backend is ready, full or not.

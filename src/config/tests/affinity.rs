@@ -45,9 +45,9 @@ fn affinity_is_written_short_or_long() {
     ));
     assert!(matches!(&ip.pools[0].affinity, Affinity::Ip(ip) if ip.ipv6_prefix == 48));
     let header = valid(&affinity("{ by = \"header\", name = \"X-Room\" }"));
-    assert!(matches!(&header.pools[0].affinity, Affinity::Header(name) if name == "x-room"));
+    assert!(matches!(&header.pools[0].affinity, Affinity::Header(key) if key.name == "x-room"));
     let query = valid(&affinity("{ by = \"query\", name = \"room\" }"));
-    assert!(matches!(&query.pools[0].affinity, Affinity::Query(name) if name == "room"));
+    assert!(matches!(&query.pools[0].affinity, Affinity::Query(key) if key.name == "room"));
 }
 
 #[test]

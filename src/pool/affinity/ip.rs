@@ -112,6 +112,7 @@ mod tests {
         Memory::new(IpAffinity {
             ipv6_prefix: 64,
             expiry: HOUR,
+            balance_factor: None,
         })
     }
 

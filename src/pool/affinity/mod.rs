@@ -1,5 +1,6 @@
 //! How a returning client gets the same backend.
 
+mod bound;
 mod cookie;
 mod ip;
 mod ranking;
@@ -7,17 +8,23 @@ mod ranking;
 use std::{
     fmt,
     net::IpAddr,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use tokio::time::Instant;
 
 use self::{
+    bound::Bound,
     cookie::{Jar, Presented},
     ip::Memory,
     ranking::Ranking,
 };
-use super::backend::Use;
+use super::{
+    backend::{Backend, Use},
+    standing::FULL,
+};
 use crate::config;
 
 pub use self::ip::Hold;
@@ -40,6 +47,8 @@ pub struct Asker<'r> {
 pub struct Affinity {
     by: By,
     ranking: Ranking,
+    /// How much a backend may carry before keys go on to the next, in percent of a fair share.
+    balance_factor: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -114,15 +123,38 @@ impl Affinity {
                     By::Cookie(Jar::new(cookie, &pool.name, &pool.backends))
                 }
                 config::Affinity::Ip(ip) => By::Ip(Memory::new(*ip)),
-                config::Affinity::Header(name) => By::Header(name.clone()),
-                config::Affinity::Query(name) => By::Query(name.clone()),
+                config::Affinity::Header(key) => By::Header(key.name.clone()),
+                config::Affinity::Query(key) => By::Query(key.name.clone()),
             },
             ranking: Ranking::new(&pool.backends),
+            balance_factor: pool.affinity.balance_factor(),
         }
     }
 
-    pub(super) fn ranking(&self) -> &Ranking {
-        &self.ranking
+    /// The backend that `key` asks for among those that `takes` allows at `now`: the first in its
+    /// order that is not ahead of the others by too much, and whose share it belongs to, if it has
+    /// only a share of its keys yet.
+    pub(super) fn home(
+        &self,
+        key: u64,
+        backends: &[Arc<Backend>],
+        takes: impl Fn(usize) -> bool,
+        now: Instant,
+    ) -> Option<usize> {
+        let weight = |backend: &Backend| u64::from(backend.weight().get()) * backend.share(now);
+        let bound = self.balance_factor.map(|factor| {
+            let others = backends.iter().enumerate();
+            let others = others.filter(|(index, _)| takes(*index));
+            Bound::new(factor, others.map(|(_, b)| (b.load(), weight(b))))
+        });
+        let has_room = |index: usize| {
+            let backend = &backends[index];
+            bound.is_none_or(|bound| bound.allows(backend.load(), weight(backend)))
+        };
+        let is_its_share = |index: usize| key % FULL < backends[index].share(now);
+        let first = |index| takes(index) && has_room(index) && is_its_share(index);
+        let best = self.ranking.best(key, first);
+        best.or_else(|| self.ranking.best(key, takes))
     }
 
     /// What the asker's affinity asks for, and what it takes to bind it.
