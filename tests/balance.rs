@@ -201,12 +201,12 @@ async fn a_dead_backends_share_goes_to_all_others() {
     let proxy = Proxy::fronting(&backends).pool("balance = \"round-robin\"");
     let proxy = proxy.start().await;
     let mut answers = HashMap::<String, usize>::new();
-    for _ in 0..8 {
+    for _ in 0..12 {
         let mut client: Raw = proxy.raw().await;
         client.ask_for_websocket("/").await;
         let answer = client.head().await;
         let backend = header(&answer, "x-backend").unwrap();
         *answers.entry(backend.to_owned()).or_default() += 1;
     }
-    assert!(answers.values().all(|count| *count == 4), "{answers:?}");
+    assert!(answers.values().all(|count| *count == 6), "{answers:?}");
 }

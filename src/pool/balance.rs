@@ -20,8 +20,20 @@ pub struct Balancer {
     balance: Balance,
     /// Indices of backends, each as often as its weight says, well mixed.
     schedule: Vec<usize>,
-    /// Where in the schedule the next choice begins.
+    /// Whose turn it is to be chosen first for a client.
     turn: AtomicUsize,
+    /// Whose turn it is to help out where another has failed: that must not change whose turn it is
+    /// otherwise, or the one that fails could be the first for everybody.
+    substitute: AtomicUsize,
+}
+
+/// What a backend is chosen for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// To be the first that is tried.
+    First,
+    /// To be tried after others.
+    Substitute,
 }
 
 impl Balancer {
@@ -33,6 +45,7 @@ impl Balancer {
             balance,
             schedule: smooth_schedule(&weights),
             turn: AtomicUsize::new(0),
+            substitute: AtomicUsize::new(0),
         }
     }
 
@@ -41,6 +54,7 @@ impl Balancer {
         &self,
         backends: &[Arc<Backend>],
         takes: impl Fn(usize) -> bool,
+        choice: Choice,
         now: Instant,
     ) -> Option<usize> {
         let by_load = |a: &usize, b: &usize| by_load(&backends[*a], &backends[*b], now);
@@ -48,13 +62,16 @@ impl Balancer {
         let takes_turn = |index: usize| takes(index) && is_drawn(backends[index].share(now));
         match self.balance {
             Balance::RoundRobin => {
-                let turns = self.in_turn();
-                let mut all = turns.clone();
-                let drawn = { turns }.find(|index| takes_turn(*index));
-                drawn.or_else(|| all.find(|index| takes(*index)))
+                let turn = || self.whose_turn(&takes, choice);
+                let mut turns = (0..self.schedule.len()).map_while(|_| turn());
+                let drawn = turns.find(|index| is_drawn(backends[*index].share(now)));
+                drawn.or_else(turn)
             }
             // Among equals the turn decides, or the first would get every first client.
-            Balance::LeastTunnels => self.in_turn().filter(|index| takes(*index)).min_by(by_load),
+            Balance::LeastTunnels => self
+                .in_turn(choice)
+                .filter(|index| takes(*index))
+                .min_by(by_load),
             Balance::RandomOfTwo => {
                 let one = self.draw(takes_turn).or_else(|| self.draw(&takes))?;
                 let other = self.draw(|index| index != one && takes_turn(index));
@@ -64,10 +81,27 @@ impl Balancer {
     }
 
     /// The schedule once around, from the next turn on.
-    fn in_turn(&self) -> impl Iterator<Item = usize> + Clone {
-        let turn = self.turn.fetch_add(1, Relaxed) % self.schedule.len();
-        let (before, after) = self.schedule.split_at(turn);
+    fn in_turn(&self, choice: Choice) -> impl Iterator<Item = usize> {
+        let (before, after) = self
+            .schedule
+            .split_at(self.turn(choice, self.schedule.len()));
         after.iter().chain(before).copied()
+    }
+
+    /// The next in turn, of a schedule of those alone that `takes` allows: were the others passed
+    /// over, who stands behind one would get its share.
+    fn whose_turn(&self, takes: impl Fn(usize) -> bool, choice: Choice) -> Option<usize> {
+        let allowed = || self.schedule.iter().copied().filter(|index| takes(*index));
+        let count = allowed().count();
+        (count > 0).then(|| allowed().nth(self.turn(choice, count)))?
+    }
+
+    fn turn(&self, choice: Choice, count: usize) -> usize {
+        let counter = match choice {
+            Choice::First => &self.turn,
+            Choice::Substitute => &self.substitute,
+        };
+        counter.fetch_add(1, Relaxed) % count
     }
 
     /// One of those that `takes` allows, as likely as its weight says.
@@ -96,11 +130,20 @@ fn is_drawn(share: u64) -> bool {
 /// Indices in which each stands as often as its weight, spread evenly: at every step each gains its
 /// weight, and the richest is taken and pays for all.
 fn smooth_schedule(weights: &[u32]) -> Vec<usize> {
-    let total: i64 = weights.iter().map(|w| i64::from(*w)).sum();
+    let divisor = weights
+        .iter()
+        .copied()
+        .fold(0, greatest_common_divisor)
+        .max(1);
+    let weights: Vec<_> = weights
+        .iter()
+        .map(|weight| i64::from(weight / divisor))
+        .collect();
+    let total: i64 = weights.iter().sum();
     let mut credit = vec![0; weights.len()];
     let step = |_| {
-        for (credit, weight) in credit.iter_mut().zip(weights) {
-            *credit += i64::from(*weight);
+        for (credit, weight) in credit.iter_mut().zip(&weights) {
+            *credit += weight;
         }
         // The first of the richest; `max_by_key` alone would take the last.
         let richest = (0..credit.len()).rev().max_by_key(|index| credit[*index])?;
@@ -108,6 +151,14 @@ fn smooth_schedule(weights: &[u32]) -> Vec<usize> {
         Some(richest)
     };
     (0..total).filter_map(step).collect()
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 #[cfg(test)]
@@ -158,7 +209,11 @@ mod tests {
     fn the_schedule_mixes_the_heavy_with_the_light() {
         assert_eq!(smooth_schedule(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!(smooth_schedule(&[1, 1, 1]), [0, 1, 2]);
-        assert_eq!(smooth_schedule(&[2, 4]), [1, 0, 1, 1, 0, 1]);
+        assert_eq!(
+            smooth_schedule(&[2, 4]),
+            [1, 0, 1],
+            "no longer than need be"
+        );
         assert_eq!(smooth_schedule(&[1]), [0]);
     }
 
@@ -180,6 +235,7 @@ mod tests {
     #[test]
     fn a_choice_is_one_of_those_allowed_or_none() {
         let (backends, _leases) = backends(&[(1, 0), (3, 5), (2, 1)]);
+        let now = Instant::now();
         let config = [1, 3, 2].map(|weight| config::Backend {
             weight: weight.try_into().unwrap(),
             ..config::Backend::at(backends[0].address().clone())
@@ -193,11 +249,11 @@ mod tests {
             for allowed in 0..3 {
                 for _ in 0..10 {
                     let chosen =
-                        balancer.choose(&backends, |index| index == allowed, Instant::now());
+                        balancer.choose(&backends, |index| index == allowed, Choice::First, now);
                     assert_eq!(chosen, Some(allowed), "{balance}");
                 }
             }
-            let none = balancer.choose(&backends, |_| false, Instant::now());
+            let none = balancer.choose(&backends, |_| false, Choice::First, now);
             assert_eq!(none, None, "{balance}");
         }
     }
@@ -208,7 +264,8 @@ mod tests {
             let schedule = smooth_schedule(&weights);
             for (index, weight) in weights.iter().enumerate() {
                 let count = schedule.iter().filter(|i| **i == index).count();
-                prop_assert_eq!(count, *weight as usize);
+                let divisor = weights.iter().copied().fold(0, greatest_common_divisor);
+                prop_assert_eq!(count, (*weight / divisor) as usize);
             }
         }
 
@@ -217,7 +274,8 @@ mod tests {
             let schedule = smooth_schedule(&weights);
             let total = schedule.len();
             let heaviest = (0..weights.len()).max_by_key(|index| weights[*index]).unwrap();
-            let longest = total.div_ceil(weights[heaviest] as usize) + weights.len();
+            let turns = schedule.iter().filter(|index| **index == heaviest).count();
+            let longest = total.div_ceil(turns) + weights.len();
             let gaps = schedule.split(|index| *index == heaviest).map(<[usize]>::len);
             prop_assert!(gaps.max().unwrap() <= longest);
         }

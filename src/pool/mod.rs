@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use self::{
     affinity::{Affinity, Asker, Claim, Outcome, Wish},
     backend::{Backend, Lease, Use},
-    balance::Balancer,
+    balance::{Balancer, Choice},
     connect::{ConnectError, Connector},
     outlier::Seen,
     retries::{Attempts, Retries},
@@ -283,7 +283,11 @@ impl Selection<'_> {
             }
             Wish::Ranked { key } => affinity.home(*key, backends, takes_new, now),
         };
-        wished.or_else(|| self.pool.balancer.choose(backends, takes_new, now))
+        let choice = match *self.tried {
+            [] => Choice::First,
+            _ => Choice::Substitute,
+        };
+        wished.or_else(|| self.pool.balancer.choose(backends, takes_new, choice, now))
     }
 
     /// Whether no backend is ready, full or not.

@@ -1,4 +1,12 @@
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -24,6 +32,7 @@ pub(crate) type Response = hyper::Response<Full<Bytes>>;
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     accepting: AbortHandle,
+    visits: Arc<AtomicUsize>,
 }
 
 /// As many WebSocket backends that send every message back, each saying who it is in the header
@@ -125,15 +134,62 @@ impl Backend {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let visits = Arc::<AtomicUsize>::default();
+        let visited = Arc::clone(&visits);
         let accepting = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                visited.fetch_add(1, Relaxed);
                 tokio::spawn(serve(socket, address));
             }
         });
         Self {
             address,
             accepting: accepting.abort_handle(),
+            visits,
         }
+    }
+
+    /// Answers every request in this way, and lets the connection be.
+    pub(crate) async fn answering(answer: &'static str) -> Self {
+        Self::serving(move |socket, _| async move {
+            let mut client = Raw::new(socket);
+            while client.next_head().await.is_some() {
+                client.send(answer).await;
+            }
+        })
+        .await
+    }
+
+    /// Takes every request, and never says a word.
+    pub(crate) async fn silent() -> Self {
+        Self::serving(|socket, _| async move {
+            let _open = socket;
+            pending().await
+        })
+        .await
+    }
+
+    /// Hangs up once it has been asked for something.
+    pub(crate) async fn hanging_up() -> Self {
+        Self::serving(|socket, _| async move {
+            Raw::new(socket).next_head().await;
+        })
+        .await
+    }
+
+    /// Grants a WebSocket to everyone, says this, and hangs up.
+    pub(crate) async fn losing(last_words: &'static [u8]) -> Self {
+        Self::serving(move |socket, _| async move {
+            let mut client = Raw::new(socket);
+            client.grant_websocket().await;
+            client.send(last_words).await;
+        })
+        .await
+    }
+
+    /// How many connections it has had.
+    pub(crate) fn visits(&self) -> usize {
+        self.visits.load(Relaxed)
     }
 
     /// A server whose connections the test plays itself.

@@ -1,0 +1,287 @@
+//! A backend on which traffic fails is left out for a while.
+
+use std::time::Duration;
+
+use longwire::{config::Intent, pool::standing::State};
+use tokio::time::{Instant, advance};
+
+use crate::support::{
+    Backend, Client, Proxy, ProxyBuilder, Raw, in_slow_motion, naming_cluster, until,
+};
+
+const WRONG_ACCEPT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                            Connection: Upgrade\r\nSec-WebSocket-Accept: wrong\r\n\r\n";
+const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+/// A Close 1000 as a server sends it.
+const CLOSE: &[u8] = &[0x88, 2, 0x03, 0xe8];
+/// The first bytes of a message of five.
+const HALF_A_FRAME: &[u8] = b"\x81\x05ha";
+
+/// A proxy whose backends take turns, the first one first.
+fn in_turn<'b>(backends: impl IntoIterator<Item = &'b Backend>) -> ProxyBuilder {
+    Proxy::fronting(backends).pool("balance = \"round-robin\"")
+}
+
+fn states(proxy: &Proxy) -> Vec<State> {
+    let backends = proxy.pools[0].backends().iter();
+    backends
+        .map(|backend| backend.state(Instant::now()))
+        .collect()
+}
+
+/// Handshakes one after the other, whatever becomes of them, and of their tunnels.
+async fn ask(proxy: &Proxy, times: usize) {
+    for _ in 0..times {
+        let mut client = proxy.raw().await;
+        client.ask_for_websocket("/").await;
+        client.head().await;
+        until_left(client).await;
+    }
+}
+
+/// Waits until the tunnel of that client has ended, if its backend ends it at once.
+async fn until_left(mut client: Raw) {
+    client.send([0x88, 0x80, 0, 0, 0, 0]).await;
+    client.rest().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_handshakes_in_any_way_is_ejected_after_five_in_a_row() {
+    for bad in [
+        Backend::hanging_up().await,
+        Backend::answering(WRONG_ACCEPT).await,
+        Backend::answering(BROKEN).await,
+    ] {
+        let good = Backend::losing(CLOSE).await;
+        let proxy = in_turn([&bad, &good]).start().await;
+        ask(&proxy, 8).await;
+        assert_eq!(states(&proxy), [State::Ready, State::Ready]);
+        ask(&proxy, 12).await;
+        assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
+        assert_eq!(bad.visits(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_refuses_connections_is_ejected_by_plain_requests_too() {
+    let (bad, good) = (Backend::refusing().await, Backend::naming().await);
+    let proxy = in_turn([&bad, &good]).start().await;
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/").await.status, 200);
+    }
+    assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_never_speaks_is_ejected() {
+    in_slow_motion();
+    let (bad, good) = (Backend::silent().await, Backend::losing(CLOSE).await);
+    let proxy = in_turn([&bad, &good]).start().await;
+    ask(&proxy, 20).await;
+    assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
+    assert_eq!(bad.visits(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_error_breaks_the_row() {
+    let refusing = Backend::answering(FORBIDDEN).await;
+    let good = Backend::losing(CLOSE).await;
+    let proxy = in_turn([&refusing, &good]).start().await;
+    ask(&proxy, 20).await;
+    assert_eq!(states(&proxy), [State::Ready, State::Ready]);
+    assert_eq!(refusing.visits(), 10);
+}
+
+#[tokio::test]
+async fn a_backend_that_loses_young_tunnels_is_ejected_wherever_the_stream_breaks_off() {
+    for last_words in [b"", HALF_A_FRAME] {
+        let bad = Backend::losing(last_words).await;
+        let good = Backend::losing(CLOSE).await;
+        let proxy = in_turn([&bad, &good]).start().await;
+        ask(&proxy, 20).await;
+        assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
+    }
+}
+
+#[tokio::test]
+async fn a_close_is_no_failure_nor_is_a_client_that_leaves() {
+    let closing = Backend::losing(CLOSE).await;
+    let left = Backend::naming().await;
+    let proxy = in_turn([&closing, &left]).start().await;
+    for _ in 0..20 {
+        let mut client = proxy.raw().await;
+        client.open_websocket().await;
+        drop(client);
+    }
+    until(|| proxy.registry.is_empty()).await;
+    assert_eq!(states(&proxy), [State::Ready, State::Ready]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_that_are_lost_late_are_no_failure() {
+    in_slow_motion();
+    let (bad, mut arrivals) = Backend::played().await;
+    let spare = Backend::losing(CLOSE).await;
+    let config = "balance = \"round-robin\"\nejection.early_loss = \"1m\"";
+    let proxy = Proxy::fronting([&bad, &spare])
+        .pool(config)
+        .config("[keepalive]\ninterval = \"off\"")
+        .start()
+        .await;
+    for age in [70, 1] {
+        let mut open = Vec::new();
+        for _ in 0..5 {
+            let mut client = proxy.raw().await;
+            client.ask_for_websocket("/").await;
+            let mut backend = arrivals.recv().await.unwrap();
+            backend.grant_websocket().await;
+            client.head().await;
+            open.push((client, backend));
+            ask(&proxy, 1).await;
+        }
+        advance(Duration::from_secs(age)).await;
+        for (mut client, backend) in open {
+            drop(backend);
+            client.frame().await;
+            until_left(client).await;
+        }
+        let expected = if age < 60 {
+            State::Ejected
+        } else {
+            State::Ready
+        };
+        until(|| states(&proxy) == [expected, State::Ready]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejected_backend_is_tried_again_and_goes_for_longer_each_time_it_fails() {
+    in_slow_motion();
+    let (bad, good) = (Backend::hanging_up().await, Backend::losing(CLOSE).await);
+    let config = "balance = \"round-robin\"\nslow_start = \"off\"";
+    let proxy = Proxy::fronting([&bad, &good]).pool(config).start().await;
+    ask(&proxy, 10).await;
+    for length in [30, 60, 120] {
+        let visits = bad.visits();
+        advance(Duration::from_secs(length - 2)).await;
+        ask(&proxy, 4).await;
+        assert_eq!(bad.visits(), visits, "it is still out");
+        advance(Duration::from_secs(2)).await;
+        ask(&proxy, 4).await;
+        assert_eq!(bad.visits(), visits + 1, "once more, and it is out again");
+        assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_a_share_of_the_pool_is_ejected() {
+    let backends = [Backend::hanging_up().await, Backend::hanging_up().await];
+    for (max_share, ejected) in [(49, 0), (50, 1), (99, 1), (100, 2)] {
+        let proxy = in_turn(&backends)
+            .pool(&format!("ejection.max_share = {max_share}"))
+            .start()
+            .await;
+        ask(&proxy, 20).await;
+        let out = states(&proxy)
+            .into_iter()
+            .filter(|state| *state == State::Ejected);
+        assert_eq!(out.count(), ejected, "of at most {max_share} %");
+    }
+}
+
+#[tokio::test]
+async fn backends_that_are_out_for_another_reason_count_too() {
+    let mut backends = vec![Backend::hanging_up().await];
+    for _ in 0..3 {
+        backends.push(Backend::losing(CLOSE).await);
+    }
+    let proxy = in_turn(&backends)
+        .pool("ejection.failures = 1")
+        .start()
+        .await;
+    let pool = &proxy.pools[0];
+    for away in [1, 2] {
+        pool.intend(&pool.backends()[away], Intent::Maintenance);
+    }
+    ask(&proxy, 4).await;
+    assert_eq!(
+        states(&proxy)[0],
+        State::Ready,
+        "half of the pool is away already"
+    );
+    pool.intend(&pool.backends()[1], Intent::Ready);
+    ask(&proxy, 4).await;
+    assert_eq!(states(&proxy)[0], State::Ejected);
+}
+
+#[tokio::test]
+async fn nobody_is_ejected_where_it_is_off() {
+    let backends = [Backend::hanging_up().await, Backend::losing(CLOSE).await];
+    let proxy = in_turn(&backends).pool("ejection = \"off\"").start().await;
+    ask(&proxy, 20).await;
+    assert_eq!(backends[0].visits(), 10);
+}
+
+#[tokio::test]
+async fn while_nobody_is_ready_clients_fail_at_once_or_try_whom_there_is() {
+    for (none_ready, status, visits) in [("fail", "503", 5), ("try-all", "502", 9)] {
+        let bad = Backend::hanging_up().await;
+        let config = format!("none_ready = \"{none_ready}\"\nejection.max_share = 100");
+        let proxy = Proxy::fronting([&bad]).pool(&config).start().await;
+        ask(&proxy, 8).await;
+        let mut client = proxy.raw().await;
+        client.ask_for_websocket("/").await;
+        let answer = client.head().await;
+        assert!(answer.contains(status), "{none_ready}: {answer}");
+        assert_eq!(bad.visits(), visits, "{none_ready}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_in_maintenance_is_not_tried_even_if_all_are() {
+    let backends = naming_cluster(1).await;
+    let proxy = in_turn(&backends)
+        .pool("none_ready = \"try-all\"")
+        .start()
+        .await;
+    let pool = &proxy.pools[0];
+    pool.intend(&pool.backends()[0], Intent::Maintenance);
+    let answer = proxy.get("/").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(backends[0].visits(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_comes_back_fills_up_slowly() {
+    in_slow_motion();
+    let backends = naming_cluster(3).await;
+    let proxy = Proxy::fronting(&backends).start().await;
+    let pool = &proxy.pools[0];
+    let back = &pool.backends()[0];
+    pool.intend(back, Intent::Maintenance);
+    let mut clients = open(&proxy, 40).await;
+    pool.intend(back, Intent::Ready);
+    clients.extend(open(&proxy, 10).await);
+    assert_eq!(back.tunnels(), 2, "a tenth of what the others have");
+    advance(Duration::from_secs(5)).await;
+    clients.extend(open(&proxy, 30).await);
+    let half = back.tunnels();
+    assert!(
+        (11..=16).contains(&half),
+        "half of what the others have: {half}"
+    );
+    advance(Duration::from_secs(5)).await;
+    clients.extend(open(&proxy, 40).await);
+    let counts = pool.backends().iter().map(|backend| backend.tunnels());
+    assert_eq!(counts.collect::<Vec<_>>(), [40, 40, 40]);
+}
+
+async fn open(proxy: &Proxy, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        clients.push(proxy.connect().await);
+    }
+    clients
+}
