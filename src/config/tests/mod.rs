@@ -3,6 +3,7 @@
 
 mod affinity;
 mod certificates;
+mod failing;
 mod pools;
 mod reference;
 mod rendering;
