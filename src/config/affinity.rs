@@ -4,10 +4,11 @@ use std::{fmt, time::Duration};
 
 use cookie::SameSite;
 use http::HeaderName;
-use toml::{Spanned, de::DeValue};
+use toml::de::DeValue;
 
 use super::{
-    diagnostics::{Problem, quoted},
+    choice::Choice,
+    diagnostics::Problem,
     field::Field,
     host::checked_name,
     reading::Reported,
@@ -84,30 +85,31 @@ enum By {
     Query,
 }
 
-const BY: [(&str, By); 5] = [
-    ("cookie", By::Cookie),
-    ("ip", By::Ip),
-    ("header", By::Header),
-    ("query", By::Query),
-    ("none", By::None),
-];
-
-/// Each key beside `by`, and what it goes with.
-const KEYS: [(&str, &[By]); 13] = [
-    ("name", &[By::Cookie, By::Header, By::Query]),
-    ("secret", &[By::Cookie]),
-    ("secret_file", &[By::Cookie]),
-    ("secret_env", &[By::Cookie]),
-    ("max_age", &[By::Cookie]),
-    ("domain", &[By::Cookie]),
-    ("path", &[By::Cookie]),
-    ("same_site", &[By::Cookie]),
-    ("secure", &[By::Cookie]),
-    ("http_only", &[By::Cookie]),
-    ("ipv6_prefix", &[By::Ip]),
-    ("expiry", &[By::Ip]),
-    ("balance_factor", &[By::Ip, By::Header, By::Query]),
-];
+const BY: Choice<By> = Choice {
+    key: "by",
+    names: &[
+        ("cookie", By::Cookie),
+        ("ip", By::Ip),
+        ("header", By::Header),
+        ("query", By::Query),
+        ("none", By::None),
+    ],
+    others: &[
+        ("name", &[By::Cookie, By::Header, By::Query]),
+        ("secret", &[By::Cookie]),
+        ("secret_file", &[By::Cookie]),
+        ("secret_env", &[By::Cookie]),
+        ("max_age", &[By::Cookie]),
+        ("domain", &[By::Cookie]),
+        ("path", &[By::Cookie]),
+        ("same_site", &[By::Cookie]),
+        ("secure", &[By::Cookie]),
+        ("http_only", &[By::Cookie]),
+        ("ipv6_prefix", &[By::Ip]),
+        ("expiry", &[By::Ip]),
+        ("balance_factor", &[By::Ip, By::Header, By::Query]),
+    ],
+};
 
 impl Affinity {
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
@@ -119,13 +121,13 @@ impl Affinity {
     }
 
     fn read_short(field: &Field<'_>) -> Result<Self, Reported> {
-        let by = one_of(field, &BY)?;
+        let by = one_of(field, BY.names)?;
         // What a name alone says is what a table says that has nothing else.
         let defaults = |read| field.as_empty_table(|section| Self::read_by(section, read));
         match by {
             By::None | By::Cookie | By::Ip => defaults(by),
             By::Header | By::Query => {
-                let written = name_of(by);
+                let written = BY.name(by);
                 Err(field.fault(
                     format!("affinity by {written} needs the {written}'s name"),
                     format!("expected affinity = {{ by = \"{written}\", name = \"room\" }}"),
@@ -135,24 +137,8 @@ impl Affinity {
     }
 
     fn read_table(section: &Section<'_>) -> Result<Self, Reported> {
-        let by = section.required(
-            "by",
-            "expected what a returning client is known by: by = \"cookie\"",
-            |field| field.placed(|field| one_of(field, &BY)),
-        );
-        match by {
-            Ok(by) => {
-                let refused = refuse_others(section, &by);
-                let affinity = Self::read_by(section, by.into_inner());
-                refused.and(affinity)
-            }
-            Err(reported) => {
-                for (key, _) in KEYS {
-                    section.skip(key);
-                }
-                Err(reported)
-            }
-        }
+        let expected = "expected what a returning client is known by: by = \"cookie\"";
+        BY.read(section, expected, Self::read_by)
     }
 
     fn read_by(section: &Section<'_>, by: By) -> Result<Self, Reported> {
@@ -182,32 +168,6 @@ impl Affinity {
             | Self::Query(KeyAffinity { balance_factor, .. }) => *balance_factor,
         }
     }
-}
-
-fn name_of(by: By) -> &'static str {
-    BY.iter()
-        .find(|(_, candidate)| *candidate == by)
-        .map_or("", |(name, _)| name)
-}
-
-/// Refuses the keys that go with something else than `by`.
-fn refuse_others(section: &Section<'_>, by: &Spanned<By>) -> Result<(), Reported> {
-    let others = KEYS
-        .iter()
-        .filter(|(_, goes_with)| !goes_with.contains(by.get_ref()));
-    let mut outcome = Ok(());
-    for (key, goes_with) in others {
-        let Some(field) = section.field(key) else {
-            continue;
-        };
-        let names: Vec<_> = goes_with.iter().map(|by| name_of(*by)).collect();
-        let message = format!("`{key}` has no meaning here");
-        let problem = Problem::at(field.key_place.clone(), message)
-            .expecting(format!("goes only with `by` as {}", quoted(&names)))
-            .beside(by.span(), "not with this");
-        outcome = Err(field.report(problem));
-    }
-    outcome
 }
 
 fn header(field: &Field<'_>) -> Result<HeaderName, Reported> {

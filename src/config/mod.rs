@@ -11,6 +11,7 @@ mod address;
 mod affinity;
 mod certificates;
 mod checks;
+mod choice;
 mod diagnostics;
 mod field;
 mod host;
