@@ -5,7 +5,9 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{field::Field, reading::Reported, values::text};
+use http::HeaderValue;
+
+use super::{address::parsed_port, field::Field, reading::Reported, values::text};
 
 const A_PATTERN: &str = "a name such as \"chat.example.com\" or \"*.example.com\"";
 
@@ -52,6 +54,27 @@ pub(super) fn checked_host(host: &str) -> Result<String, &'static str> {
         return Err("an IPv6 address stands in brackets");
     }
     checked_name(host)
+}
+
+/// A `Host` as it is to be sent, with a port if it has one.
+pub(super) fn host_header(field: &Field<'_>) -> Result<HeaderValue, Reported> {
+    let expected = "a host, such as \"internal.example.com\" or \"internal.example.com:8080\"";
+    let written = text(field, expected)?;
+    let wrong = |why: &str| {
+        let message = format!("`{}` is not a host: {why}", written.escape_debug());
+        field.fault(message, format!("expected {expected}"))
+    };
+    let bracket = written.rfind(']').unwrap_or(0);
+    let colon = written[bracket..].find(':').map(|at| bracket + at);
+    let (host, port) = match colon {
+        Some(colon) => (&written[..colon], Some(&written[colon + 1..])),
+        None => (written, None),
+    };
+    checked_host(host).map_err(wrong)?;
+    if let Some(port) = port {
+        parsed_port(port).map_err(wrong)?;
+    }
+    HeaderValue::from_str(written).map_err(|_| wrong("it cannot be sent"))
 }
 
 /// A DNS name or an IPv4 address in lower case, or why it is none.

@@ -6,10 +6,9 @@ use http::HeaderValue;
 use toml::Spanned;
 
 use super::{
-    address::parsed_port,
     diagnostics::Span,
     field::Field,
-    host::{HostPattern, checked_host},
+    host::{HostPattern, host_header},
     keepalive::{self, Keepalive},
     reading::Reported,
     section::{Section, Setting},
@@ -53,7 +52,7 @@ impl Draft {
                 |field| field.placed(|field| Ok(text(field, "the name of a pool")?.to_owned())),
             ),
             keepalive: keepalive_over(section, base),
-            set_host: section.optional("set_host", set_host),
+            set_host: section.optional("set_host", host_header),
         }
     }
 
@@ -96,26 +95,6 @@ fn path(field: &Field<'_>) -> Result<String, Reported> {
         ));
     }
     Ok(written.to_owned())
-}
-
-fn set_host(field: &Field<'_>) -> Result<HeaderValue, Reported> {
-    let expected = "a host, such as \"internal.example.com\" or \"internal.example.com:8080\"";
-    let written = text(field, expected)?;
-    let wrong = |why: &str| {
-        let message = format!("`{}` is not a host: {why}", written.escape_debug());
-        field.fault(message, format!("expected {expected}"))
-    };
-    let bracket = written.rfind(']').unwrap_or(0);
-    let colon = written[bracket..].find(':').map(|at| bracket + at);
-    let (host, port) = match colon {
-        Some(colon) => (&written[..colon], Some(&written[colon + 1..])),
-        None => (written, None),
-    };
-    checked_host(host).map_err(wrong)?;
-    if let Some(port) = port {
-        parsed_port(port).map_err(wrong)?;
-    }
-    HeaderValue::from_str(written).map_err(|_| wrong("it cannot be sent"))
 }
 
 impl fmt::Display for Route {
