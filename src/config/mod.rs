@@ -50,7 +50,10 @@ pub use self::{
     limits::Limits,
     listener::{Listener, ListenerTls, TlsVersion},
     log::{Log, LogFormat},
-    pool::{Backend, BackendTls, Balance, Ejection, Intent, NoneReady, Pool, Retries},
+    pool::{
+        Backend, BackendTls, Balance, Check, Ejection, Exchange, Health, HttpCheck, Intent,
+        NoneReady, OnDown, Pool, Question, Retries, Statuses, WebsocketCheck,
+    },
     route::Route,
     secret::Secret,
     server::{Server, TrustedHeader, TrustedProxies},

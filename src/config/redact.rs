@@ -20,7 +20,17 @@ pub(super) fn redacted(text: &str) -> String {
     shown
 }
 
-/// Whether the key that ends `before` is `secret`, or was meant to be.
+/// What a key is called that holds what only two sides should know. Headers are keys too.
+const SECRETIVE: [&str; 6] = [
+    "secret",
+    "token",
+    "password",
+    "authorization",
+    "cookie",
+    "api-key",
+];
+
+/// Whether the key that ends `before` is a secret's, or was meant to be.
 fn names_a_secret(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t', '"', '\'']);
     let start = before.rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'));
@@ -30,7 +40,8 @@ fn names_a_secret(before: &str) -> bool {
         .to_lowercase();
     let elsewhere = ["secret_file", "secret_env"];
     !elsewhere.contains(&&*key)
-        && (key.contains("secret") || strsim::jaro_winkler(&key, "secret") > 0.85)
+        && (SECRETIVE.iter().any(|name| key.contains(name))
+            || strsim::jaro_winkler(&key, "secret") > 0.85)
 }
 
 /// Writes the value at the start of `text` to `shown`, blotted out, and returns what follows it.

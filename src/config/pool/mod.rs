@@ -2,6 +2,7 @@
 
 mod backend;
 mod ejection;
+mod health;
 mod retries;
 mod tls;
 
@@ -12,6 +13,7 @@ use toml::Spanned;
 pub use self::{
     backend::{Backend, Intent},
     ejection::Ejection,
+    health::{Check, Exchange, Health, HttpCheck, OnDown, Question, Statuses, WebsocketCheck},
     retries::Retries,
     tls::BackendTls,
 };
@@ -44,6 +46,8 @@ pub struct Pool {
     pub ejection: Option<Ejection>,
     /// When a handshake that failed on one backend goes to the next.
     pub retries: Retries,
+    /// How its members are asked whether they work; `None` never asks.
+    pub health: Option<Health>,
     /// How TLS is spoken to its `https://` backends; `None` where it has none.
     pub tls: Option<BackendTls>,
 }
@@ -142,6 +146,10 @@ impl Pool {
             Some(Ejection::default()),
         );
         let retries = section.table("retries", Retries::read)?;
+        let sound = backends.as_deref().unwrap_or_default();
+        let health = section.optional("health", |field| {
+            field.table(|section| Health::read(section, sound))
+        });
         let backends = match backends {
             Ok(backends) => backends,
             Err(reported) => {
@@ -160,6 +168,7 @@ impl Pool {
             none_ready,
             ejection,
             retries,
+            health: health?,
             tls,
         })
     }

@@ -4,6 +4,7 @@
 mod affinity;
 mod certificates;
 mod failing;
+mod health;
 mod pools;
 mod reference;
 mod rendering;
