@@ -112,6 +112,39 @@ pub fn close(code: CloseCode, reason: &str, sender: Role) -> ControlFrame {
     control(Opcode::Close, &payload, sender)
 }
 
+/// A text message in one frame, as `sender` sends it.
+#[must_use]
+pub fn text(message: &str, sender: Role) -> Vec<u8> {
+    let mut frame = vec![0x80 | Opcode::Text.bits()];
+    let mask_bit = match sender {
+        Role::Client => 0x80,
+        Role::Server => 0,
+    };
+    // The shortest spelling that fits (RFC 6455, section 5.2).
+    match (u8::try_from(message.len()), u16::try_from(message.len())) {
+        (Ok(length @ 0..126), _) => frame.push(mask_bit | length),
+        (_, Ok(length)) => {
+            frame.push(mask_bit | 126);
+            frame.extend(length.to_be_bytes());
+        }
+        _ => {
+            frame.push(mask_bit | 127);
+            frame.extend((message.len() as u64).to_be_bytes());
+        }
+    }
+    match sender {
+        Role::Server => frame.extend(message.bytes()),
+        Role::Client => {
+            let key: [u8; 4] = rand::random();
+            frame.extend(key);
+            let start = frame.len();
+            frame.extend(message.bytes());
+            apply_mask(&mut frame[start..], key);
+        }
+    }
+    frame
+}
+
 fn control(opcode: Opcode, payload: &[u8], sender: Role) -> ControlFrame {
     let payload = &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)];
     let mut frame = ControlFrame::new();
@@ -187,6 +220,23 @@ mod tests {
         let long = close(CloseCode::NORMAL, &"ä".repeat(100), Role::Server);
         assert_eq!(long[1], 2 + 122, "61 two-byte letters");
         assert!(std::str::from_utf8(&long[4..]).is_ok());
+    }
+
+    #[test]
+    fn a_text_is_read_as_it_was_written_whatever_its_length() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            for role in [Role::Client, Role::Server] {
+                let message = "x".repeat(length);
+                let mut frame = text(&message, role);
+                let header = FrameHeader::parse(&frame).unwrap();
+                assert_eq!((header.fin, header.opcode), (true, Opcode::Text));
+                assert_eq!(header.mask.is_some(), role == Role::Client);
+                assert_eq!(header.frame_len(), frame.len() as u64);
+                let payload = &mut frame[header.header_len..];
+                apply_mask(payload, header.mask.unwrap_or_default());
+                assert_eq!(payload, message.as_bytes());
+            }
+        }
     }
 
     proptest! {

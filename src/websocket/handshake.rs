@@ -58,6 +58,26 @@ pub enum BadAnswer {
 }
 
 impl Offer {
+    /// Writes an opening handshake of our own into `headers`, with a fresh key.
+    pub fn write(headers: &mut HeaderMap, subprotocol: Option<&HeaderValue>) -> Self {
+        let nonce: [u8; 16] = rand::random();
+        let key = HeaderValue::from_str(&BASE64_STANDARD.encode(nonce));
+        let key = key.expect("base64 is a header value");
+        let accept = accept(&key);
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+        if let Some(subprotocol) = subprotocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
+        }
+        Self {
+            accept,
+            subprotocols: subprotocol.iter().map(|s| s.as_bytes().to_vec()).collect(),
+            extensions: Vec::new(),
+        }
+    }
+
     /// The offer in a request's head; `None` if it does not ask for a WebSocket.
     ///
     /// # Errors
@@ -242,6 +262,19 @@ mod tests {
             checked(&[("sec-websocket-extensions", "permessage-deflate; x=1")]),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_handshake_of_our_own_is_an_offer_like_any_other_and_never_the_same() {
+        let subprotocol = HeaderValue::from_static("chat");
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let mut request = Request::get("/").body(()).unwrap();
+            let ours = Offer::write(request.headers_mut(), Some(&subprotocol));
+            keys.push(request.headers()[SEC_WEBSOCKET_KEY].clone());
+            assert_eq!(Offer::of(&request.into_parts().0), Ok(Some(ours)));
+        }
+        assert_ne!(keys[0], keys[1]);
     }
 
     #[test]
