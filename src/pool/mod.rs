@@ -4,6 +4,7 @@ pub mod affinity;
 pub mod backend;
 pub mod balance;
 pub mod connect;
+mod health;
 pub mod idle;
 pub mod outlier;
 mod retries;
@@ -23,6 +24,7 @@ use self::{
     backend::{Backend, Lease, Use},
     balance::{Balancer, Choice},
     connect::{ConnectError, Connector},
+    health::Health,
     outlier::Seen,
     retries::{Attempts, Retries},
     standing::State,
@@ -44,6 +46,7 @@ pub struct Pool {
     max_ejected: Mutex<u32>,
     retries: Retries,
     connector: Connector,
+    health: Option<Health>,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
     changes: watch::Sender<()>,
 }
@@ -81,7 +84,9 @@ impl Pool {
         limits: &config::Limits,
         workers: usize,
     ) -> Result<Self, rustls::Error> {
+        let tls = config.tls.as_ref();
         let backends = config.backends.iter();
+        let health = config.health.as_ref();
         Ok(Self {
             name: config.name.clone(),
             backends: backends
@@ -92,7 +97,8 @@ impl Pool {
             none_ready: config.none_ready,
             max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
             retries: Retries::new(config.retries.clone()),
-            connector: Connector::new(config.tls.as_ref(), timeouts.connect)?,
+            connector: Connector::new(tls, timeouts.connect)?,
+            health: health.map(|health| Health::new(health, tls)).transpose()?,
             changes: watch::Sender::default(),
         })
     }

@@ -160,6 +160,9 @@ impl Server {
             }
         }
         tasks.spawn(forget_expired(Arc::clone(&self.shared.pools)));
+        for check in self.shared.pools.iter().flat_map(Pool::checks) {
+            tasks.spawn(check);
+        }
         // `stopped` is to see the connections alone.
         drop(stopping);
 

@@ -1,0 +1,137 @@
+//! Active checks: each backend of a pool is asked again and again whether it works, and results in
+//! a row make it go down and come up again.
+
+mod count;
+mod deadline;
+mod failure;
+mod http;
+mod replies;
+mod request;
+mod websocket;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{io::AsyncWriteExt, time::sleep};
+use tracing::debug;
+
+use self::{
+    count::{Count, Flip},
+    deadline::Deadline,
+    failure::Failure,
+};
+use super::{Pool, backend::Backend, connect::Connector};
+use crate::config::{self, BackendAddress, BackendTls, Check};
+
+/// How the backends of a pool are checked.
+#[derive(Debug)]
+pub(super) struct Health {
+    config: config::Health,
+    connector: Connector,
+}
+
+/// The longest that the last backend of a pool waits for its first check.
+const SPREAD: Duration = Duration::from_secs(1);
+
+impl Pool {
+    /// Checks of its backends, where they are wanted: a future for each, which never ends.
+    pub fn checks(self: &Arc<Self>) -> impl Iterator<Item = impl Future<Output = ()> + use<>> {
+        let count = if self.health.is_some() {
+            self.backends.len()
+        } else {
+            0
+        };
+        let pool = Arc::clone(self);
+        (0..count).map(move |index| Arc::clone(&pool).check_always(index))
+    }
+
+    async fn check_always(self: Arc<Self>, index: usize) {
+        if let Some(health) = &self.health {
+            sleep(health.first_wait(index, self.backends.len())).await;
+            health.watch(&self, &self.backends[index]).await;
+        }
+    }
+}
+
+impl Health {
+    /// # Errors
+    /// If TLS to the backends cannot be set up.
+    pub(super) fn new(
+        config: &config::Health,
+        tls: Option<&BackendTls>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            config: config.clone(),
+            connector: Connector::new(tls, config.timeout)?,
+        })
+    }
+
+    /// How long the backend with this index waits for its first check: all soon, and not all at
+    /// once.
+    fn first_wait(&self, index: usize, backends: usize) -> Duration {
+        let spread = SPREAD.min(self.config.interval / 10);
+        spread.mul_f64(index as f64 / backends as f64)
+    }
+
+    /// How long to wait from one check to the next. No two proxies that were started together stay
+    /// in step.
+    fn next_wait(&self) -> Duration {
+        self.config.interval.mul_f64(rand::random_range(0.9..=1.1))
+    }
+
+    async fn watch(&self, pool: &Pool, backend: &Backend) {
+        let address = self.destination(backend.address());
+        let mut count = Count::new(self.config.rises, self.config.falls);
+        loop {
+            match self.check(&address).await {
+                Ok(()) => {
+                    if count.succeeded() == Some(Flip::Up) {
+                        pool.comes_up(backend);
+                    }
+                }
+                Err(failure) => {
+                    let backend_name = backend.name();
+                    debug!(pool = pool.name, backend = backend_name, %failure, "a check failed");
+                    if count.failed() == Some(Flip::Down) {
+                        pool.goes_down(backend, &self.reason(&failure));
+                    }
+                }
+            }
+            sleep(self.next_wait()).await;
+        }
+    }
+
+    /// Where checks of the backend at `address` go.
+    fn destination(&self, address: &BackendAddress) -> BackendAddress {
+        let mut address = address.clone();
+        if let (
+            BackendAddress::Tcp { port, .. } | BackendAddress::Tls { port, .. },
+            Some(separate),
+        ) = (&mut address, self.config.port)
+        {
+            *port = separate;
+        }
+        address
+    }
+
+    async fn check(&self, address: &BackendAddress) -> Result<(), Failure> {
+        let deadline = Deadline::after(self.config.timeout);
+        let connecting = self.connector.connect(address);
+        let mut stream = deadline.limit("a connection", connecting).await?;
+        match &self.config.check {
+            Check::Tcp => {
+                // It works, however it takes the end.
+                let _ = deadline.limit("the end", stream.shutdown()).await;
+                Ok(())
+            }
+            Check::Http(check) => http::check(check, address, stream, deadline).await,
+            Check::Websocket(check) => websocket::check(check, address, stream, deadline).await,
+        }
+    }
+
+    fn reason(&self, last: &Failure) -> String {
+        match self.config.falls.get() {
+            1 => last.to_string(),
+            falls => format!("{falls} checks in a row failed; in the last it {last}"),
+        }
+    }
+}
