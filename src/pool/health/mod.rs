@@ -89,8 +89,7 @@ impl Health {
                     }
                 }
                 Err(failure) => {
-                    let backend_name = backend.name();
-                    debug!(pool = pool.name, backend = backend_name, %failure, "a check failed");
+                    debug!(pool = pool.name, backend = backend.name(), %failure, "a check failed");
                     if count.failed() == Some(Flip::Down) {
                         pool.goes_down(backend, &self.reason(&failure));
                     }
