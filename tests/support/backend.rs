@@ -58,25 +58,7 @@ impl Backend {
     /// Says who it is in the header `x-backend`, of plain answers and of 101s. Its tunnels are
     /// silent.
     pub(crate) async fn naming() -> Self {
-        Self::serving(|socket, own| async move {
-            let mut client = Raw::new(socket);
-            let name = own.to_string();
-            while let Some(head) = client.next_head().await {
-                let Some(key) = header(&head, "sec-websocket-key") else {
-                    let answer = format!(
-                        "HTTP/1.1 200 OK\r\nX-Backend: {name}\r\nContent-Length: 0\r\n\r\n"
-                    );
-                    client.send(answer).await;
-                    continue;
-                };
-                let accept = longwire::websocket::handshake::accept(&key.parse().unwrap());
-                let accept = accept.to_str().unwrap();
-                let granted = [("Sec-WebSocket-Accept", accept), ("X-Backend", &name)];
-                client.send(switching(&granted)).await;
-                client.rest().await;
-            }
-        })
-        .await
+        Self::serving(say_who).await
     }
 
     /// A WebSocket server that sends every message back.
@@ -222,6 +204,25 @@ impl Backend {
         while TcpStream::connect(self.address).await.is_ok() {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Tells the client which backend it has, in answers and in 101s. Tunnels are silent.
+pub(crate) async fn say_who(socket: TcpStream, own: SocketAddr) {
+    let mut client = Raw::new(socket);
+    let name = own.to_string();
+    while let Some(head) = client.next_head().await {
+        let Some(key) = header(&head, "sec-websocket-key") else {
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nX-Backend: {name}\r\nContent-Length: 0\r\n\r\n");
+            client.send(answer).await;
+            continue;
+        };
+        let accept = longwire::websocket::handshake::accept(&key.parse().unwrap());
+        let accept = accept.to_str().unwrap();
+        let granted = [("Sec-WebSocket-Accept", accept), ("X-Backend", &name)];
+        client.send(switching(&granted)).await;
+        client.rest().await;
     }
 }
 

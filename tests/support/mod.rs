@@ -6,6 +6,8 @@
 mod backend;
 mod client;
 mod http;
+mod log;
+mod moody;
 mod pair;
 mod process;
 mod proxy;
@@ -22,9 +24,11 @@ use std::{
 use tokio::{spawn, task::yield_now, time::sleep};
 
 pub(crate) use self::{
-    backend::{Backend, Request, Response, echo_cluster, naming_cluster},
+    backend::{Backend, Request, Response, echo_cluster, naming_cluster, say_who},
     client::Client,
     http::Answer,
+    log::Log,
+    moody::{BROKEN, Mood, Moody, OK, accept_of},
     pair::Pair,
     process::{Folder, Outcome, Process},
     proxy::{Proxy, ProxyBuilder},

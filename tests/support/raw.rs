@@ -101,6 +101,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.socket.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// The same to a peer that may be gone; whether it is still there.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.socket.write_all(bytes.as_ref()).await.is_ok()
+    }
+
     /// A head up to its empty line, which is included.
     pub(crate) async fn head(&mut self) -> String {
         let head = self.next_head().await;
