@@ -45,3 +45,23 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::ready, io};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_always_ready_is_late_as_well() {
+        let deadline = Deadline::after(Duration::from_secs(2));
+        let turn = || deadline.limit("a pong", ready(Ok::<_, io::Error>(())));
+        advance(Duration::from_millis(1999)).await;
+        assert!(turn().await.is_ok());
+        advance(Duration::from_millis(1)).await;
+        let late = turn().await.unwrap_err().to_string();
+        assert_eq!(late, "timed out after 2s, waiting for a pong");
+    }
+}

@@ -1,5 +1,7 @@
 //! What a backend says on its WebSocket, until all that is awaited has come.
 
+use bytes::{Buf, Bytes, BytesMut};
+
 use crate::{
     pool::health::failure::Failure,
     websocket::{
@@ -22,7 +24,7 @@ pub(super) struct Replies<'a> {
 /// Takes frames apart that come in any pieces.
 #[derive(Debug)]
 struct Frames {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     /// The longest payload that is kept.
     longest: usize,
     /// Bytes to come of a frame whose payload is not kept.
@@ -33,7 +35,7 @@ struct Frames {
 #[derive(Debug)]
 struct Frame {
     header: FrameHeader,
-    payload: Option<Vec<u8>>,
+    payload: Option<Bytes>,
 }
 
 /// A frame has come that no client would take.
@@ -48,7 +50,7 @@ impl<'a> Replies<'a> {
             answer,
             text: None,
             frames: Frames {
-                bytes: Vec::new(),
+                bytes: BytesMut::new(),
                 longest,
                 skipping: 0,
             },
@@ -131,13 +133,13 @@ impl Frames {
         }
         // As long as the longest at most, which is the length of something in memory.
         let end = header.header_len + header.payload_len as usize;
-        let payload = self.bytes.get(header.header_len..end).map(<[u8]>::to_vec);
-        Ok(payload.map(|payload| {
-            self.bytes.drain(..end);
-            Frame {
-                header,
-                payload: Some(payload),
-            }
+        if self.bytes.len() < end {
+            return Ok(None);
+        }
+        let payload = self.bytes.split_to(end).split_off(header.header_len);
+        Ok(Some(Frame {
+            header,
+            payload: Some(payload.freeze()),
         }))
     }
 
@@ -145,7 +147,7 @@ impl Frames {
     fn skip(&mut self) {
         let available = self.bytes.len();
         let skipped = usize::try_from(self.skipping).map_or(available, |s| s.min(available));
-        self.bytes.drain(..skipped);
+        self.bytes.advance(skipped);
         self.skipping -= skipped as u64;
     }
 }
