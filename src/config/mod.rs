@@ -8,6 +8,7 @@
 //! the diagnostics shows all there is to mend.
 
 mod address;
+mod admission;
 mod affinity;
 mod certificates;
 mod checks;
@@ -43,6 +44,7 @@ use thiserror::Error;
 use self::surroundings::Surroundings;
 pub use self::{
     address::BackendAddress,
+    admission::{Admission, Gate, PoolAdmission, Rate},
     affinity::{Affinity, CookieAffinity, IpAffinity, KeyAffinity},
     diagnostics::{Problem, Problems},
     host::HostPattern,
@@ -54,7 +56,7 @@ pub use self::{
         Backend, BackendTls, Balance, Check, Ejection, Exchange, Health, HttpCheck, Intent,
         NoneReady, OnDown, Pool, Question, Retries, Statuses, WebsocketCheck,
     },
-    route::Route,
+    route::{Refusal, Route},
     secret::Secret,
     server::{Server, TrustedHeader, TrustedProxies},
     timeouts::Timeouts,
@@ -71,6 +73,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The named groups of backends; at least one.
     pub pools: Vec<Pool>,
+    /// How many handshakes are let in.
+    pub admission: Admission,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// How much of everything is allowed at once.

@@ -12,7 +12,7 @@ use super::{
     keepalive::{self, Keepalive},
     reading::Reported,
     section::{Section, Setting},
-    values::text,
+    values::{one_of, text},
 };
 
 /// `[[route]]`: host + path → pool, with its policies.
@@ -28,7 +28,21 @@ pub struct Route {
     pub set_host: Option<HeaderValue>,
     /// When tunnels of this route are pinged: its own keys over those of `[keepalive]`.
     pub keepalive: Keepalive,
+    /// How a client hears that its handshake is refused for now. Default: by the status.
+    pub refusal: Refusal,
 }
+
+/// How a client hears that it is to come back later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refusal {
+    /// By the status of its handshake's answer.
+    #[default]
+    Status,
+    /// By a Close, after its handshake was granted: browsers show the page that alone.
+    Close,
+}
+
+const REFUSALS: [(&str, Refusal); 2] = [("status", Refusal::Status), ("close", Refusal::Close)];
 
 /// A route as written: what is sound of it is compared with the others, whatever is faulty.
 pub(super) struct Draft {
@@ -38,6 +52,7 @@ pub(super) struct Draft {
     pub(super) pool: Result<Spanned<String>, Reported>,
     pub(super) keepalive: keepalive::Draft,
     set_host: Result<Option<HeaderValue>, Reported>,
+    refusal: Refusal,
 }
 
 impl Draft {
@@ -53,6 +68,11 @@ impl Draft {
             ),
             keepalive: keepalive_over(section, base),
             set_host: section.optional("set_host", host_header),
+            refusal: section.or(
+                "refusal",
+                |field| one_of(field, &REFUSALS),
+                Refusal::default(),
+            ),
         }
     }
 
@@ -64,6 +84,7 @@ impl Draft {
             pool,
             set_host: self.set_host?,
             keepalive: self.keepalive.keepalive(),
+            refusal: self.refusal,
         })
     }
 }

@@ -193,7 +193,7 @@ impl<'a> Section<'a> {
     }
 
     /// Whether a misspelt key stands where `key` should be.
-    fn misspells(&self, key: &str) -> bool {
+    pub(super) fn misspells(&self, key: &str) -> bool {
         self.unknown()
             .any(|unknown| self.meant_by(unknown.get_ref()) == Some(key))
     }

@@ -3,7 +3,7 @@
 use toml::de::DeTable;
 
 use super::{
-    Config, Limits, Log, Server,
+    Admission, Config, Limits, Log, Server,
     checks::{Drafts, List},
     diagnostics::Problem,
     field::Field,
@@ -26,6 +26,7 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
     let server = root.table("server", Server::read);
     let limits = root.table("limits", Limits::read);
     let log = root.table("log", Log::read);
+    let admission = root.optional("admission", Admission::read);
     let timeouts = root.table("timeouts", |section| Ok(timeouts::Draft::read(section)));
     let keepalive = root
         .table("keepalive", |section| {
@@ -45,6 +46,7 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
         listeners: drafts.listeners.all(|draft| draft.listener)?,
         routes: settled(drafts.routes, destinations)?,
         pools: drafts.pools.all(|draft| draft.pool)?,
+        admission: admission?.unwrap_or_default(),
         timeouts: drafts.timeouts?.timeouts,
         limits: limits?,
         log: log?,

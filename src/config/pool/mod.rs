@@ -18,6 +18,7 @@ pub use self::{
     tls::BackendTls,
 };
 use super::{
+    admission::PoolAdmission,
     affinity::Affinity,
     diagnostics::{Problem, Span},
     field::Field,
@@ -48,6 +49,8 @@ pub struct Pool {
     pub retries: Retries,
     /// How its members are asked whether they work; `None` never asks.
     pub health: Option<Health>,
+    /// How many handshakes to it are let in.
+    pub admission: PoolAdmission,
     /// How TLS is spoken to its `https://` backends; `None` where it has none.
     pub tls: Option<BackendTls>,
 }
@@ -150,6 +153,7 @@ impl Pool {
         let health = section.optional("health", |field| {
             field.table(|section| Health::read(section, sound))
         });
+        let admission = section.or("admission", PoolAdmission::read, PoolAdmission::default());
         let backends = match backends {
             Ok(backends) => backends,
             Err(reported) => {
@@ -169,6 +173,7 @@ impl Pool {
             ejection,
             retries,
             health: health?,
+            admission,
             tls,
         })
     }

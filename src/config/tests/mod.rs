@@ -1,6 +1,7 @@
 //! Claims about whole files. Most of them expect one problem alone: a fault that is told twice
 //! fails them, and so does one that hides another.
 
+mod admission;
 mod affinity;
 mod certificates;
 mod failing;
