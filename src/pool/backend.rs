@@ -11,6 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    admission::{Crowded, Entrance, Pass, Scope},
     affinity::Hold,
     idle::IdleConnections,
     outlier::Outlier,
@@ -31,6 +32,7 @@ pub struct Backend {
     pub(super) standing: Standing,
     /// `None` where nobody is ejected.
     pub(super) outlier: Option<Mutex<Outlier>>,
+    pub(super) entrance: Entrance,
     idle: Arc<IdleConnections>,
 }
 
@@ -76,6 +78,11 @@ impl Backend {
             requests: AtomicUsize::new(0),
             standing: Standing::new(config.intent, pool.slow_start),
             outlier: pool.ejection.map(Outlier::new).map(Mutex::new),
+            entrance: Entrance::new(
+                &pool.admission.backend,
+                Scope::Backend,
+                format!("{} in {}", config.address, pool.name),
+            ),
             idle: Arc::new(IdleConnections::new(
                 workers,
                 limits.backend_idle,
@@ -139,6 +146,20 @@ impl Backend {
             || self
                 .max_tunnels
                 .is_none_or(|max| self.tunnels() < max.get())
+    }
+
+    /// Whether a handshake with it would begin at `now` without waiting.
+    #[must_use]
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.entrance.is_open(now)
+    }
+
+    /// Waits until a handshake with it may begin. The handshake counts as long as the pass is kept.
+    ///
+    /// # Errors
+    /// If too many handshakes are there already.
+    pub async fn admit(&self) -> Result<Pass, Crowded> {
+        self.entrance.enter().await
     }
 
     /// Its connections that wait for a request.

@@ -1,5 +1,6 @@
 //! A named group of backends: affinity first, then balance → [`Lease`].
 
+pub mod admission;
 pub mod affinity;
 pub mod backend;
 pub mod balance;
@@ -20,6 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
 use self::{
+    admission::{Crowded, Entrance, Pass, Scope},
     affinity::{Affinity, Asker, Claim, Outcome, Wish},
     backend::{Backend, Lease, Use},
     balance::{Balancer, Choice},
@@ -45,6 +47,7 @@ pub struct Pool {
     /// The share, in percent, that may be missing for one more to be ejected. Held while one is.
     max_ejected: Mutex<u32>,
     retries: Retries,
+    entrance: Entrance,
     connector: Connector,
     health: Option<Health>,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
@@ -99,6 +102,7 @@ impl Pool {
             retries: Retries::new(config.retries.clone()),
             connector: Connector::new(tls, timeouts.connect)?,
             health: health.map(|health| Health::new(health, tls)).transpose()?,
+            entrance: Entrance::new(&config.admission.all, Scope::Pool, config.name.clone()),
             changes: watch::Sender::default(),
         })
     }
@@ -197,6 +201,15 @@ impl Pool {
         self.retries.follow(status)
     }
 
+    /// Waits until a handshake to the pool may begin. The handshake counts as long as the pass is
+    /// kept.
+    ///
+    /// # Errors
+    /// If too many handshakes are there already.
+    pub async fn admit(&self) -> Result<Pass, Crowded> {
+        self.entrance.enter().await
+    }
+
     /// Begins to select a backend for what `asker` wants to use it for.
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
@@ -217,11 +230,14 @@ impl Pool {
         self.connector.connect(backend.address()).await
     }
 
-    /// Forgets clients and closes idle connections whose time is over.
+    /// Forgets clients and closes idle connections whose time is over, and tells the log of crowds
+    /// that are.
     pub fn forget_expired(&self) {
         self.affinity.forget_expired();
+        self.entrance.settle();
         for backend in &self.backends {
             backend.idle().close_expired();
+            backend.entrance.settle();
         }
     }
 
