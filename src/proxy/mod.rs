@@ -1,11 +1,13 @@
 //! One request, from arrival to response.
 
 pub mod access;
+mod admission;
 mod body;
 mod client;
 mod forward;
 mod handshake;
 mod headers;
+mod later;
 mod patience;
 mod reply;
 mod route;
@@ -19,6 +21,7 @@ use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
     service::service_fn,
+    upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Mutex, watch};
@@ -26,8 +29,10 @@ use tracing::{debug, warn};
 
 use self::{
     access::{AccessLog, Record},
+    admission::Admission,
     body::ReplyBody,
     client::Client,
+    later::RetryAfter,
     patience::Patience,
     reply::Rejection,
     route::{Route, Routes},
@@ -47,6 +52,8 @@ pub struct Proxy {
     routes: Routes,
     registry: Arc<Registry>,
     trusted: TrustedProxies,
+    admission: Admission,
+    retry_after: RetryAfter,
     timeouts: Timeouts,
     limits: Limits,
     access: AccessLog,
@@ -87,10 +94,18 @@ impl Proxy {
             routes: Routes::new(config, pools),
             registry,
             trusted: config.server.trusted_proxies.clone(),
+            admission: Admission::new(&config.admission),
+            retry_after: RetryAfter::from(config.admission.retry_after),
             timeouts: config.timeouts,
             limits: config.limits,
             access: AccessLog::new(&config.log),
         }
+    }
+
+    /// Forgets clients that have not come for a while, and tells the log of crowds that are over.
+    /// To be called now and then.
+    pub fn forget_expired(&self) {
+        self.admission.settle();
     }
 
     /// Serves the requests on a client's connection until it ends, or, once `stopping` changes,
@@ -177,6 +192,9 @@ impl Proxy {
         };
         answered.unwrap_or_else(|rejection| {
             let mut response = rejected(&rejection, &client, &record);
+            if rejection.is_for_now() {
+                self.retry_after.write(response.headers_mut());
+            }
             if keeps_body_back {
                 // Whether the body comes now, nobody can know.
                 headers::announce_close(response.headers_mut());
@@ -201,7 +219,11 @@ impl Proxy {
             route,
         };
         match offer {
-            Some(offer) => exchange.upgrade(parts, &offer).await,
+            Some(offer) => {
+                let client = parts.extensions.get::<OnUpgrade>().cloned();
+                let answered = exchange.upgrade(parts, &offer).await;
+                answered.or_else(|rejection| exchange.refuse(rejection, &offer, client))
+            }
             None => exchange.forward(parts, body).await,
         }
     }

@@ -3,13 +3,17 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
+    header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION},
 };
 use http_body_util::Full;
 
 use super::headers::{announce_close, switch_to_websocket};
 use crate::{
-    pool::{Selection, connect::ConnectError},
+    pool::{
+        Selection,
+        admission::{Crowded, Scope},
+        connect::ConnectError,
+    },
     websocket::handshake::{BadAnswer, BadOffer},
 };
 
@@ -34,6 +38,9 @@ pub(super) enum Rejection {
     /// No backend of the pool takes clients.
     #[error("no backend is ready")]
     NoneReady,
+    /// Too many handshakes have come.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     /// Every backend of the pool that takes clients is full.
     #[error("no backend has room")]
     NoRoom,
@@ -77,7 +84,10 @@ impl Rejection {
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::NoneReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded(Crowded {
+                scope: Scope::Client,
+            }) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Crowded(_) | Self::NoneReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut | Self::Unreachable(ConnectError::TimedOut { .. }) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -90,9 +100,14 @@ impl Rejection {
         }
     }
 
-    /// Whether the fault lies with us or behind us rather than with the client.
+    /// Whether the fault lies with us or behind us rather than with the client or a crowd of them.
     pub(super) fn is_ours(&self) -> bool {
-        self.status().is_server_error() && !matches!(self, Self::TransferCoding)
+        self.status().is_server_error() && !matches!(self, Self::TransferCoding | Self::Crowded(_))
+    }
+
+    /// Whether the same request may well succeed in a while.
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Crowded(_) | Self::NoneReady | Self::NoRoom)
     }
 
     /// The response. What we know of backends is for the log, not for the client.
@@ -113,9 +128,6 @@ impl Rejection {
             Self::BadOffer(BadOffer::Version) => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 switch_to_websocket(headers);
-            }
-            Self::NoneReady | Self::NoRoom => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             // What follows on such a connection may not be what it seems.
             Self::BadRequest(_) | Self::TransferCoding | Self::BodyTimedOut | Self::BadOffer(_) => {

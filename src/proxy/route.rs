@@ -5,7 +5,7 @@ use std::{cmp::Reverse, sync::Arc};
 use http::HeaderValue;
 
 use crate::{
-    config::{self, HostPattern},
+    config::{self, HostPattern, Refusal},
     pool::Pool,
     tunnel::Policy,
 };
@@ -24,6 +24,7 @@ pub(super) struct Route {
     pub(super) pool: Arc<Pool>,
     pub(super) set_host: Option<HeaderValue>,
     pub(super) policy: Arc<Policy>,
+    pub(super) refusal: Refusal,
     host: HostPattern,
     path: String,
 }
@@ -36,6 +37,7 @@ impl Routes {
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
+                refusal: route.refusal,
                 host: route.host.clone(),
                 path: route.path.clone(),
             })

@@ -160,7 +160,7 @@ impl Future for Kept {
 }
 
 /// The socket under an upgraded connection of a client.
-fn client_end(upgraded: Upgraded) -> End<Stream> {
+pub(super) fn client_end(upgraded: Upgraded) -> End<Stream> {
     let End { socket, glued } = end::<Patience<Stream>>(upgraded);
     End {
         socket: socket.into_inner(),

@@ -159,10 +159,10 @@ impl Server {
                 tasks.spawn_on(reception, worker.handle());
             }
         }
-        tasks.spawn(forget_expired(Arc::clone(&self.shared.pools)));
         for check in self.shared.pools.iter().flat_map(Pool::checks) {
             tasks.spawn(check);
         }
+        tasks.spawn(forget_expired(self.shared.clone()));
         // `stopped` is to see the connections alone.
         drop(stopping);
 
@@ -266,11 +266,12 @@ impl Door {
     }
 }
 
-async fn forget_expired(pools: Arc<[Arc<Pool>]>) {
+async fn forget_expired(shared: Shared) {
     let mut ticks = interval(Pool::FORGET_EVERY);
     loop {
         ticks.tick().await;
-        for pool in &*pools {
+        shared.proxy.forget_expired();
+        for pool in &*shared.pools {
             pool.forget_expired();
         }
     }

@@ -131,6 +131,17 @@ impl Offer {
         }
     }
 
+    /// Writes into a 101's headers what takes this offer: the accept value, and the subprotocol
+    /// that the client likes best, for browsers fail a handshake that chooses none of those offered
+    /// (WHATWG WebSockets, "establish a WebSocket connection"), though RFC 6455 allows it.
+    pub fn take(&self, headers: &mut HeaderMap) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        let first = self.subprotocols.first();
+        if let Some(Ok(first)) = first.map(|first| HeaderValue::from_bytes(first)) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, first);
+        }
+    }
+
     fn offers_subprotocol(&self, answer: &HeaderMap) -> bool {
         // Subprotocols are case-sensitive (RFC 6455, section 4.1).
         only(answer, &SEC_WEBSOCKET_PROTOCOL)
@@ -340,6 +351,23 @@ mod tests {
             checked(&[("sec-websocket-extensions", "x-other")]),
             Err(BadAnswer::Extension("x-other".into()))
         );
+    }
+
+    #[test]
+    fn an_offer_is_taken_with_the_subprotocol_that_stands_first_and_no_extension() {
+        let mut headers = HeaderMap::new();
+        offer(&[]).unwrap().unwrap().take(&mut headers);
+        assert_eq!(
+            headers[SEC_WEBSOCKET_ACCEPT],
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
+        assert_eq!(headers[SEC_WEBSOCKET_PROTOCOL], "chat");
+        assert_eq!(headers.len(), 2);
+
+        let mut headers = HeaderMap::new();
+        let bare = offer(&[("sec-websocket-protocol", "")]);
+        bare.unwrap().unwrap().take(&mut headers);
+        assert!(!headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
     }
 
     #[test]
