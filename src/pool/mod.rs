@@ -298,6 +298,8 @@ impl Selection<'_> {
         let Pool {
             affinity, backends, ..
         } = self.pool;
+        let crowded = self.crowded(takes_new, now);
+        let takes_new = |index: usize| takes_new(index) && !crowded.contains(&index);
         let wished = match &self.claim.wish {
             Wish::Anyone { .. } => None,
             Wish::This { index, .. } => {
@@ -318,6 +320,22 @@ impl Selection<'_> {
         let now = Instant::now();
         let mut backends = self.pool.backends.iter();
         !backends.any(|backend| backend.state(now) == State::Ready)
+    }
+
+    /// Those of the backends that `takes_new` allows at which a handshake would have to wait: nobody
+    /// new is sent there, unless it would be so at all of them.
+    fn crowded(&self, takes_new: impl Fn(usize) -> bool, now: Instant) -> Vec<usize> {
+        if self.used_for == Use::Request {
+            return Vec::new();
+        }
+        let allowed = || (0..self.pool.backends.len()).filter(|index| takes_new(*index));
+        let is_crowded = |index: &usize| !self.pool.backends[*index].is_open(now);
+        let crowded: Vec<_> = allowed().filter(is_crowded).collect();
+        if crowded.len() < allowed().count() {
+            crowded
+        } else {
+            Vec::new()
+        }
     }
 
     /// Ends the selection with the backend that took the request.

@@ -58,6 +58,8 @@ impl Handshake<'_> {
             };
             let goes_on = match &answered {
                 Ok(response) => self.pool.retries_after(response.status()),
+                // It was the best of all to wait for.
+                Err(Rejection::Crowded(_)) => false,
                 Err(_) => Instant::now() < deadline,
             };
             match Some(())
@@ -81,6 +83,11 @@ impl Handshake<'_> {
     ) -> Attempt {
         let backend = lease.backend();
         self.record.tries(backend);
+        let _pass = match timeout_at(deadline, backend.admit()).await {
+            Ok(Ok(pass)) => pass,
+            Ok(Err(crowded)) => return Attempt::Done(Err(crowded.into())),
+            Err(_) => return Attempt::Done(Err(Crowded::at(Scope::Backend).into())),
+        };
         let stream = match timeout_at(deadline, self.pool.connect(backend)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return self.failed(backend, Seen::Unreachable, error.into()),

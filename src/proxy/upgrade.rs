@@ -63,6 +63,8 @@ impl Exchange<'_> {
         mut request: request::Parts,
         offer: &Offer,
     ) -> Result<Response<ReplyBody>, Rejection> {
+        // Until the answer is on its way.
+        let _passes = self.admit().await?;
         let client = request.extensions.remove::<OnUpgrade>();
         let mut selection = self.route.pool.select(&self.asker(&request), Use::Tunnel);
         let mut head = self.head_for_backend(request);
