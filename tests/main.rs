@@ -18,6 +18,7 @@ mod retries;
 mod routes;
 mod smuggling;
 mod stop;
+mod storm;
 mod support;
 mod tls;
 mod tunnels;
