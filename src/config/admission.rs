@@ -59,6 +59,22 @@ pub struct Rate {
     pub burst: NonZeroU32,
 }
 
+/// A pool's admission as written: how long handshakes wait for a backend is compared with the
+/// timeouts.
+#[derive(Debug, Clone)]
+pub(super) struct PoolDraft {
+    pub(super) admission: PoolAdmission,
+    /// The `queue_timeout` of each backend, if it is written.
+    pub(super) backend_queue_timeout: Option<Spanned<Duration>>,
+}
+
+/// A gate as written.
+#[derive(Debug, Clone)]
+struct Written {
+    gate: Gate,
+    queue_timeout: Option<Spanned<Duration>>,
+}
+
 /// What holds where nothing is written.
 #[derive(Debug, Clone, Copy)]
 struct Defaults {
@@ -105,32 +121,46 @@ impl Default for PoolAdmission {
 impl Admission {
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
         field.table(|section| {
-            let all = Gate::read(section, CROWD);
-            let client = section.optional("client", |field| Gate::alone(field, CLIENT));
+            let all = Written::read(section, CROWD);
+            let client = section.optional("client", |field| Written::alone(field, CLIENT));
             let retry_after = section.optional("retry_after", seconds);
-            if matches!((all, client, retry_after), (Ok(None), Ok(None), Ok(None))) {
+            if let (Ok(None), Ok(None), Ok(None)) = (&all, &client, retry_after) {
                 return Err(limits_nothing(section));
             }
             Ok(Self {
-                all: all?.unwrap_or(Gate::open(CROWD)),
-                client: client?.unwrap_or(Gate::open(CLIENT)),
+                all: all?.map_or(Gate::open(CROWD), |written| written.gate),
+                client: client?.map_or(Gate::open(CLIENT), |written| written.gate),
                 retry_after: retry_after?.unwrap_or(RETRY_AFTER),
             })
         })
     }
 }
 
-impl PoolAdmission {
+impl PoolDraft {
+    /// What nobody wrote.
+    pub(super) fn unwritten() -> Self {
+        Self {
+            admission: PoolAdmission::default(),
+            backend_queue_timeout: None,
+        }
+    }
+
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
         field.table(|section| {
-            let all = Gate::read(section, CROWD);
-            let backend = section.optional("backend", |field| Gate::alone(field, CROWD));
-            if matches!((all, backend), (Ok(None), Ok(None))) {
+            let all = Written::read(section, CROWD);
+            let backend = section.optional("backend", |field| Written::alone(field, CROWD));
+            if let (Ok(None), Ok(None)) = (&all, &backend) {
                 return Err(limits_nothing(section));
             }
+            let backend = backend?;
             Ok(Self {
-                all: all?.unwrap_or(Gate::open(CROWD)),
-                backend: backend?.unwrap_or(Gate::open(CROWD)),
+                admission: PoolAdmission {
+                    all: all?.map_or(Gate::open(CROWD), |written| written.gate),
+                    backend: backend
+                        .as_ref()
+                        .map_or(Gate::open(CROWD), |written| written.gate),
+                },
+                backend_queue_timeout: backend.and_then(|written| written.queue_timeout),
             })
         })
     }
@@ -152,7 +182,9 @@ impl Gate {
             queue_timeout: QUEUE_TIMEOUT,
         }
     }
+}
 
+impl Written {
     /// The gate that is all there is in a section.
     fn alone(field: &Field<'_>, defaults: Defaults) -> Result<Self, Reported> {
         field.table(|section| {
@@ -163,49 +195,61 @@ impl Gate {
 
     /// The gate among the keys of a section; `None` if there is nothing of it.
     fn read(section: &Section<'_>, defaults: Defaults) -> Result<Option<Self>, Reported> {
-        let per_second = section.optional("rate", |field| count(field, 1_000_000));
-        let burst = section.optional("burst", |field| {
-            field.placed(|field| count(field, u32::MAX))
-        });
+        let rate = Rate::read(section, defaults);
         let handshakes = section.optional("handshakes", positive);
         let queue = section.optional("queue", |field| {
             field.placed(|field| integer(field, 0..=MANY))
         });
         let queue_timeout = section.optional("queue_timeout", |field| field.placed(duration));
 
-        let (per_second, handshakes) = (per_second?, handshakes?);
-        let (burst, queue, queue_timeout) = (burst?, queue?, queue_timeout?);
-        if let (None, Some(burst)) = (per_second, &burst) {
-            let problem = Problem::at(burst.span(), "`burst` has no meaning without `rate`");
-            return Err(section.reading.report(problem.expecting(A_RATE)));
-        }
-        if per_second.is_none() && handshakes.is_none() {
-            let place = queue.map(|queue| queue.span());
-            return match place.or(queue_timeout.map(|timeout| timeout.span())) {
-                Some(place) => {
-                    let problem = Problem::at(place, "nobody waits where nothing is limited");
-                    Err(section.reading.report(problem.expecting(LIMITS)))
-                }
-                None => Ok(None),
-            };
+        let (rate, handshakes, queue, queue_timeout) = (rate?, handshakes?, queue?, queue_timeout?);
+        let timeout_place = queue_timeout.as_ref().map(Spanned::span);
+        if rate.is_none() && handshakes.is_none() {
+            let place = queue.map(|queue| queue.span()).or(timeout_place);
+            return place.map_or(Ok(None), |place| {
+                let problem = Problem::at(place, "nobody waits where nothing is limited");
+                Err(section.reading.report(problem.expecting(LIMITS)))
+            });
         }
         let queue = queue.map_or(defaults.queue, Spanned::into_inner);
-        if let (0, Some(timeout)) = (queue, &queue_timeout) {
-            let problem = Problem::at(timeout.span(), "`queue_timeout` is never reached")
+        if let (0, Some(place)) = (queue, timeout_place) {
+            let problem = Problem::at(place, "`queue_timeout` is never reached")
                 .expecting("expected a `queue` beside it: here nobody waits");
             return Err(section.reading.report(problem));
         }
-        Ok(Some(Self {
-            rate: per_second.map(|per_second| {
-                let default = (per_second.get() / defaults.burst_divisor).max(1);
-                let default = NonZeroU32::new(default).unwrap_or(NonZeroU32::MIN);
-                let burst = burst.map_or(default, Spanned::into_inner);
-                Rate { per_second, burst }
-            }),
+        let longest = queue_timeout.as_ref().map(|timeout| *timeout.get_ref());
+        let gate = Gate {
+            rate,
             handshakes,
             queue,
-            queue_timeout: queue_timeout.map_or(QUEUE_TIMEOUT, Spanned::into_inner),
+            queue_timeout: longest.unwrap_or(QUEUE_TIMEOUT),
+        };
+        Ok(Some(Self {
+            gate,
+            queue_timeout,
         }))
+    }
+}
+
+impl Rate {
+    fn read(section: &Section<'_>, defaults: Defaults) -> Result<Option<Self>, Reported> {
+        let per_second = section.optional("rate", |field| count(field, 1_000_000));
+        let burst = section.optional("burst", |field| {
+            field.placed(|field| count(field, u32::MAX))
+        });
+        match (per_second?, burst?) {
+            (None, None) => Ok(None),
+            (None, Some(burst)) => {
+                let problem = Problem::at(burst.span(), "`burst` has no meaning without `rate`");
+                Err(section.reading.report(problem.expecting(A_RATE)))
+            }
+            (Some(per_second), burst) => {
+                let default = NonZeroU32::new(per_second.get() / defaults.burst_divisor);
+                let default = default.unwrap_or(NonZeroU32::MIN);
+                let burst = burst.map_or(default, Spanned::into_inner);
+                Ok(Some(Self { per_second, burst }))
+            }
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl Drafts {
         self.listeners_are_apart(reading);
         self.routes_are_apart(reading);
         self.keepalives_come_before_idleness(reading);
+        self.lines_are_shorter_than_handshakes(reading);
         let destinations = self.destinations(root);
         self.pools_are_used(root, &destinations);
         destinations
@@ -114,6 +115,24 @@ impl Drafts {
             let is_late = interval.is_some_and(|interval| interval >= limit);
             if is_late && !interval.is_faulty && told.insert(interval.place.clone()) {
                 reading.report(never_pinged(place.clone(), interval));
+            }
+        }
+    }
+
+    /// A handshake that waits for its backend until its own deadline can only fail.
+    fn lines_are_shorter_than_handshakes(&self, reading: &Reading<'_>) {
+        let Ok(timeouts) = &self.timeouts else {
+            return;
+        };
+        let whole = timeouts.timeouts.handshake;
+        let pools = self.pools.drafts.iter();
+        for timeout in pools.flat_map(|pool| &pool.backend_queue_timeout) {
+            if *timeout.get_ref() >= whole {
+                let message = "`queue_timeout` is not shorter than `timeouts.handshake`";
+                let problem = Problem::at(timeout.span(), message)
+                    .expecting(format!("expected less than {whole:?}"))
+                    .helping("a handshake's time runs while it waits for its backend");
+                reading.report(problem);
             }
         }
     }

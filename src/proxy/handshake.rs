@@ -14,6 +14,7 @@ use crate::{
     config::Timeouts,
     pool::{
         Pool, Selection,
+        admission::{Crowded, Scope},
         backend::{Backend, Lease},
         idle::RequestBody,
         outlier::Seen,
@@ -86,7 +87,10 @@ impl Handshake<'_> {
         let _pass = match timeout_at(deadline, backend.admit()).await {
             Ok(Ok(pass)) => pass,
             Ok(Err(crowded)) => return Attempt::Done(Err(crowded.into())),
-            Err(_) => return Attempt::Done(Err(Crowded::at(Scope::Backend).into())),
+            Err(_) => {
+                let scope = Scope::Backend;
+                return Attempt::Done(Err(Crowded { scope }.into()));
+            }
         };
         let stream = match timeout_at(deadline, self.pool.connect(backend)).await {
             Ok(Ok(stream)) => stream,

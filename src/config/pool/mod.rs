@@ -18,7 +18,7 @@ pub use self::{
     tls::BackendTls,
 };
 use super::{
-    admission::PoolAdmission,
+    admission::{PoolAdmission, PoolDraft},
     affinity::Affinity,
     diagnostics::{Problem, Span},
     field::Field,
@@ -91,16 +91,25 @@ const BALANCES: [(&str, Balance); 3] = [
 pub(super) struct Draft {
     pub(super) name: String,
     pub(super) place: Span,
+    /// How long a handshake may wait for one of its backends, if that is written.
+    pub(super) backend_queue_timeout: Option<Spanned<Duration>>,
     pub(super) pool: Result<Pool, Reported>,
 }
 
 impl Draft {
     pub(super) fn read(field: &Field<'_>) -> Self {
         let named = check_name(field);
-        let pool = field.table(|section| Pool::read(section, field.key));
+        let mut backend_queue_timeout = None;
+        let pool = field.table(|section| {
+            let unwritten = PoolDraft::unwritten();
+            let draft = section.or("admission", PoolDraft::read, unwritten);
+            backend_queue_timeout = draft.backend_queue_timeout;
+            Pool::read(section, field.key, draft.admission)
+        });
         Self {
             name: field.key.to_owned(),
             place: field.key_place.clone(),
+            backend_queue_timeout,
             pool: named.and(pool),
         }
     }
@@ -120,7 +129,7 @@ fn check_name(field: &Field<'_>) -> Result<(), Reported> {
 }
 
 impl Pool {
-    fn read(section: &Section<'_>, name: &str) -> Result<Self, Reported> {
+    fn read(section: &Section<'_>, name: &str, admission: PoolAdmission) -> Result<Self, Reported> {
         let max_tunnels = section.or("max_tunnels", |field| positive(field).map(Some), None);
         let backends = section.required(
             "backends",
@@ -153,7 +162,6 @@ impl Pool {
         let health = section.optional("health", |field| {
             field.table(|section| Health::read(section, sound))
         });
-        let admission = section.or("admission", PoolAdmission::read, PoolAdmission::default());
         let backends = match backends {
             Ok(backends) => backends,
             Err(reported) => {

@@ -99,6 +99,19 @@ fn keys_that_do_not_go_together_are_a_problem() {
 }
 
 #[test]
+fn a_handshake_waits_for_its_backend_no_longer_than_it_may_take() {
+    let gate = "[pool.p.admission.backend]\nrate = 5\nqueue_timeout = ";
+    let text = least_and(&format!("{gate}\"10s\""));
+    let words = ["not shorter than `timeouts.handshake`", "less than 10s"];
+    refuses(&text, "queue_timeout", &words);
+    valid(&least_and(&format!("{gate}\"9s\"")));
+    let longer = "[timeouts]\nhandshake = \"20s\"";
+    valid(&least_and(&format!("{gate}\"19s\"\n{longer}")));
+    let others = "[pool.p.admission]\nrate = 5\nqueue_timeout = \"1m\"";
+    valid(&least_and(others));
+}
+
+#[test]
 fn wrong_limits_are_refused() {
     for (line, word) in [
         ("rate = 0", "from 1 to 1000000"),
