@@ -170,7 +170,9 @@ impl Backend {
 }
 
 impl BackendId {
-    fn next() -> Self {
+    /// One that nobody else has.
+    #[must_use]
+    pub fn next() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self(NEXT.fetch_add(1, Relaxed))
     }
@@ -179,6 +181,12 @@ impl BackendId {
     #[must_use]
     pub fn to_bits(self) -> u32 {
         self.0
+    }
+
+    /// What such a number stands for.
+    #[must_use]
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 }
 

@@ -102,9 +102,10 @@ impl Exchange<'_> {
     }
 
     fn nascent(&self, lease: Lease) -> Nascent {
+        let worker = self.arrival.connection.worker;
         Nascent {
             policy: Arc::clone(&self.route.policy),
-            place: self.proxy.registry.enter(self.arrival.connection.worker),
+            place: self.proxy.registry.enter(worker, lease.backend().id()),
             keep: Keep {
                 record: Arc::clone(self.arrival.record),
                 lease,

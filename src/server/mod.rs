@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What tunnels are told when the process stops.
-const STOPPING: CloseOrder = CloseOrder {
+static STOPPING: CloseOrder = CloseOrder {
     cause: Cause::Shutdown,
     code: CloseCode::GOING_AWAY,
     reason: "proxy is stopping",
@@ -170,7 +170,7 @@ impl Server {
         info!(tunnels = self.shared.registry.len(), "stopping");
         tasks.shutdown().await;
         stopped.send_replace(());
-        self.shared.registry.close_all(STOPPING);
+        self.shared.registry.close_all(&STOPPING);
         let drained = async {
             // In this order: a connection may yet become a tunnel.
             stopped.closed().await;

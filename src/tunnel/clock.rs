@@ -66,6 +66,11 @@ impl Tick {
         Self(self.0.saturating_add(whole).saturating_add(1))
     }
 
+    /// How many seconds after `earlier` it is.
+    pub(super) fn since(self, earlier: Self) -> u32 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     pub(super) fn to_bits(self) -> u32 {
         self.0
     }

@@ -5,6 +5,7 @@ mod end;
 pub mod keepalive;
 mod leg;
 mod outbox;
+pub mod pacing;
 mod pipe;
 mod policy;
 mod pump;
@@ -75,12 +76,12 @@ static CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost")
 static BACKEND_LEFT: Farewell = (CloseCode::BAD_GATEWAY, "backend connection lost");
 static PEER_LOST: Farewell = (CloseCode::GOING_AWAY, "peer lost");
 
-const IDLE: CloseOrder = CloseOrder {
+static IDLE: CloseOrder = CloseOrder {
     cause: Cause::Idle,
     code: CloseCode::GOING_AWAY,
     reason: "idle for too long",
 };
-const LIFETIME: CloseOrder = CloseOrder {
+static LIFETIME: CloseOrder = CloseOrder {
     cause: Cause::Lifetime,
     code: CloseCode::GOING_AWAY,
     reason: "open for too long",
@@ -118,7 +119,7 @@ impl<C, B> Tunnel<C, B> {
 
     /// Closes both sides on our account, unless they are about to end by themselves; that they do
     /// before long is seen to here too.
-    fn close(&mut self, order: CloseOrder, now: Tick) {
+    fn close(&mut self, order: &CloseOrder, now: Tick) {
         if self.ending.is_none() {
             self.upward.want_close((order.code, order.reason));
             self.downward.want_close((order.code, order.reason));
@@ -193,11 +194,11 @@ impl<C, B> Tunnel<C, B> {
         if let Some(order) = self.place.order() {
             self.close(order, now);
         } else if now >= after(self.opened, self.policy.lifetime) {
-            self.close(LIFETIME, now);
+            self.close(&LIFETIME, now);
         } else if self.ending.is_some() {
             return false;
         } else if now >= after(self.moved, self.policy.idle) {
-            self.close(IDLE, now);
+            self.close(&IDLE, now);
         } else {
             return self.keep_alive(now);
         }
@@ -302,7 +303,11 @@ where
             let pumps = self.poll_pumps(cx, now);
             let is_cut = self.place.is_cut();
             if is_cut {
-                self.end(Party::Proxy, Cause::Shutdown, None, now);
+                let cause = self
+                    .place
+                    .order()
+                    .map_or(Cause::Shutdown, |order| order.cause);
+                self.end(Party::Proxy, cause, None, now);
             }
             if let Some(ending) = self.ending
                 && (pumps.is_ready() || is_cut || now >= self.cut_at(ending))

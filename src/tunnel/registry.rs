@@ -1,4 +1,4 @@
-//! The live tunnels: wakes those that are due, closes them all, waits until none is left.
+//! The live tunnels: wakes those that are due, closes some or all, waits until none is left.
 
 use std::{
     sync::{
@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::Waker,
+    time::Duration,
 };
 
 use atomic_waker::AtomicWaker;
@@ -16,7 +17,7 @@ use super::{
     Cause,
     clock::{Clock, Tick},
 };
-use crate::websocket::CloseCode;
+use crate::{pool::backend::BackendId, websocket::CloseCode};
 
 /// Every live tunnel of the process, by the worker that it lives on.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Registry {
     workers: Box<[Arc<Shard>]>,
     count: Arc<Count>,
     /// The order that holds for all, those that enter later too.
-    standing: OnceLock<CloseOrder>,
+    standing: OnceLock<&'static CloseOrder>,
 }
 
 /// The live tunnels of one worker, and its clock.
@@ -49,9 +50,13 @@ struct Live {
     /// The tick at which it wants to be woken.
     due: AtomicU32,
     waker: AtomicWaker,
-    order: OnceLock<CloseOrder>,
+    /// The backend that serves it.
+    backend: AtomicU32,
+    opened: Tick,
+    order: OnceLock<&'static CloseOrder>,
     /// Whether it is to end without a word.
     is_cut: AtomicBool,
+    has_ended: AtomicBool,
 }
 
 /// A wish that a tunnel be closed by us.
@@ -63,6 +68,13 @@ pub struct CloseOrder {
     pub code: CloseCode,
     /// The same in words. At most 123 bytes.
     pub reason: &'static str,
+}
+
+/// A live tunnel in the hands of who may want to close it.
+#[derive(Debug)]
+pub struct Handle {
+    live: Arc<Live>,
+    age: u32,
 }
 
 /// A tunnel's place in the registry, kept until dropped.
@@ -85,22 +97,25 @@ impl Registry {
         }
     }
 
-    /// A place for a new tunnel on the worker with that number.
+    /// A place for a new tunnel on the worker with that number, which that backend serves.
     #[must_use]
-    pub fn enter(&self, worker: usize) -> Place {
+    pub fn enter(&self, worker: usize, backend: BackendId) -> Place {
         let shard = Arc::clone(&self.workers[worker]);
         let live = Arc::new(Live {
             due: AtomicU32::new(Tick::NEVER.to_bits()),
             waker: AtomicWaker::new(),
+            backend: AtomicU32::new(backend.to_bits()),
+            opened: shard.clock.now(),
             order: OnceLock::new(),
             is_cut: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
         });
         let id = self.count.total.fetch_add(1, Relaxed) + 1;
         shard.live.insert(id, Arc::clone(&live));
         self.count.live.fetch_add(1, Relaxed);
         // After the insertion, so that `close_all` either meets the tunnel or is seen here.
         if let Some(order) = self.standing.get() {
-            live.obey(*order);
+            live.obey(order);
         }
         Place {
             id,
@@ -136,8 +151,8 @@ impl Registry {
 
     /// Asks every tunnel to close, those that enter later too. A tunnel obeys the first order that
     /// it gets.
-    pub fn close_all(&self, order: CloseOrder) {
-        let order = *self.standing.get_or_init(|| order);
+    pub fn close_all(&self, order: &'static CloseOrder) {
+        let order = self.standing.get_or_init(|| order);
         for live in self.workers.iter().flat_map(|shard| &shard.live) {
             live.obey(order);
         }
@@ -147,6 +162,21 @@ impl Registry {
     pub fn cut_all(&self) -> usize {
         let live = self.workers.iter().flat_map(|shard| &shard.live);
         live.map(|live| live.cut()).count()
+    }
+
+    /// The tunnels that are served by a backend that `is_meant`, in no order. It looks at every live
+    /// tunnel, so it is for those who want to close some, and not for every moment.
+    pub fn served_by(&self, is_meant: impl Fn(BackendId) -> bool) -> Vec<Handle> {
+        let mut served = Vec::new();
+        for shard in &self.workers {
+            let now = shard.clock.now();
+            let meant = shard.live.iter().filter(|live| is_meant(live.backend()));
+            served.extend(meant.map(|live| Handle {
+                age: now.since(live.opened),
+                live: Arc::clone(&live),
+            }));
+        }
+        served
     }
 
     /// Waits until no tunnel lives.
@@ -162,15 +192,60 @@ impl Registry {
 }
 
 impl Live {
-    fn obey(&self, order: CloseOrder) {
-        if self.order.set(order).is_ok() {
+    fn backend(&self) -> BackendId {
+        BackendId::from_bits(self.backend.load(Relaxed))
+    }
+
+    /// Takes the order, unless there is one already, and says whether it did.
+    fn obey(&self, order: &'static CloseOrder) -> bool {
+        let is_first = self.order.set(order).is_ok();
+        if is_first {
             self.waker.wake();
         }
+        is_first
     }
 
     fn cut(&self) {
         self.is_cut.store(true, Relaxed);
         self.waker.wake();
+    }
+}
+
+impl Handle {
+    /// The backend that serves it now.
+    #[must_use]
+    pub fn backend(&self) -> BackendId {
+        self.live.backend()
+    }
+
+    /// How long it had been open at least when it was listed, in whole seconds.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        // It was opened up to a second after the tick that stands for that.
+        Duration::from_secs(self.age.saturating_sub(1).into())
+    }
+
+    /// Whether it has not ended yet.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.live.has_ended.load(Relaxed)
+    }
+
+    /// Whether it has been told to close.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.live.order.get().is_some()
+    }
+
+    /// Tells it to close, and says whether that is news to it.
+    pub fn close(&self, order: &'static CloseOrder) -> bool {
+        self.is_alive() && self.live.obey(order)
+    }
+
+    /// Ends it at once, on account of the first order that it got.
+    pub fn cut(&self, order: &'static CloseOrder) {
+        self.live.obey(order);
+        self.live.cut();
     }
 }
 
@@ -185,6 +260,11 @@ impl Place {
         self.shard.clock.now()
     }
 
+    /// Sets which backend serves the tunnel from now on.
+    pub fn serve(&self, backend: BackendId) {
+        self.live.backend.store(backend.to_bits(), Relaxed);
+    }
+
     /// Sets when the tunnel is woken next.
     pub(super) fn wake_at(&self, due: Tick) {
         self.live.due.store(due.to_bits(), Relaxed);
@@ -196,7 +276,7 @@ impl Place {
     }
 
     /// The order to close, if there is one.
-    pub(super) fn order(&self) -> Option<CloseOrder> {
+    pub(super) fn order(&self) -> Option<&'static CloseOrder> {
         self.live.order.get().copied()
     }
 
@@ -208,6 +288,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.live.has_ended.store(true, Relaxed);
         self.shard.live.remove(&self.id);
         if self.count.live.fetch_sub(1, Relaxed) == 1 {
             self.count.emptied.notify_waiters();
@@ -219,10 +300,21 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    static FIRST: CloseOrder = CloseOrder {
+        cause: Cause::Shutdown,
+        code: CloseCode::GOING_AWAY,
+        reason: "first",
+    };
+    static SECOND: CloseOrder = CloseOrder {
+        reason: "second",
+        ..FIRST
+    };
+
     #[tokio::test]
     async fn a_registry_is_emptied_when_the_last_place_is_given_up() {
         let registry = Registry::new(2);
-        let (one, other) = (registry.enter(0), registry.enter(1));
+        let backend = BackendId::next();
+        let (one, other) = (registry.enter(0, backend), registry.enter(1, backend));
         assert_eq!(registry.len(), 2);
 
         drop(one);
@@ -235,19 +327,73 @@ mod tests {
     #[test]
     fn a_tunnel_obeys_the_first_order() {
         let registry = Registry::new(1);
-        let place = registry.enter(0);
-        let order = |reason| CloseOrder {
-            cause: Cause::Shutdown,
-            code: CloseCode::GOING_AWAY,
-            reason,
-        };
-        registry.close_all(order("first"));
-        registry.close_all(order("second"));
-        assert_eq!(place.order(), Some(order("first")));
-        assert_eq!(
-            registry.enter(0).order(),
-            Some(order("first")),
-            "nor does a late one escape"
-        );
+        let place = registry.enter(0, BackendId::next());
+        registry.close_all(&FIRST);
+        registry.close_all(&SECOND);
+        assert_eq!(place.order(), Some(&FIRST));
+        let late = registry.enter(0, BackendId::next());
+        assert_eq!(late.order(), Some(&FIRST), "nor does a late one escape");
+    }
+
+    #[test]
+    fn a_backends_tunnels_are_found_on_every_worker_and_follow_when_they_move() {
+        let registry = Registry::new(2);
+        let (one, other) = (BackendId::next(), BackendId::next());
+        let places = [
+            registry.enter(0, one),
+            registry.enter(1, one),
+            registry.enter(1, other),
+        ];
+        let count = |backend| registry.served_by(|of| of == backend).len();
+        assert_eq!((count(one), count(other)), (2, 1));
+        places[0].serve(other);
+        assert_eq!((count(one), count(other)), (1, 2));
+        drop(places);
+        assert_eq!((count(one), count(other)), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handle_says_how_old_its_tunnel_is() {
+        let registry = Registry::new(1);
+        let backend = BackendId::next();
+        let _old = registry.enter(0, backend);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        registry.tick(0);
+        let _young = registry.enter(0, backend);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        registry.tick(0);
+        let handles = registry.served_by(|of| of == backend);
+        let mut ages: Vec<_> = handles
+            .iter()
+            .map(|handle| handle.age().as_secs())
+            .collect();
+        ages.sort_unstable();
+        assert_eq!(ages, [4, 64]);
+    }
+
+    #[test]
+    fn a_handle_closes_once_and_nobody_who_is_gone() {
+        let registry = Registry::new(1);
+        let backend = BackendId::next();
+        let place = registry.enter(0, backend);
+        let handle = registry.served_by(|of| of == backend).remove(0);
+        assert!(handle.is_alive() && !handle.is_closing());
+        assert!(handle.close(&FIRST));
+        assert!(!handle.close(&SECOND), "it knows already");
+        assert_eq!(place.order(), Some(&FIRST));
+        assert!(handle.is_alive() && handle.is_closing());
+
+        let place = registry.enter(0, backend);
+        let handles = registry.served_by(|of| of == backend);
+        drop(place);
+        let gone = handles.iter().find(|handle| !handle.is_closing()).unwrap();
+        assert!(!gone.is_alive());
+        assert!(!gone.close(&FIRST));
+    }
+
+    #[test]
+    fn what_others_may_touch_of_a_tunnel_is_small() {
+        // With the counts of its Arc that makes 72 bytes, which the allocator rounds to 80.
+        assert!(size_of::<Live>() <= 56, "{}", size_of::<Live>());
     }
 }

@@ -8,7 +8,10 @@ use super::rig::{
     CLOSE, PINGING, QUIET, SHUTDOWN, bare, open, pass, patiently, seconds_since, settle,
     talk_until_cut, ticking_registry, traffic,
 };
-use crate::tunnel::{Cause, Party, Policy, Tunnel};
+use crate::{
+    pool::backend::BackendId,
+    tunnel::{Cause, Party, Policy, Tunnel},
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_tunnel_is_closed() {
@@ -84,7 +87,7 @@ async fn an_order_closes_both_sides_and_their_answers_end_it_at_once() {
     client.say("before").await;
     settle().await;
 
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
 
     assert_eq!(backend.hears_text().await, "before");
     for peer in [&mut client, &mut backend] {
@@ -119,7 +122,7 @@ async fn an_order_waits_for_the_end_of_a_frame() {
     client.send(&message[..10]).await;
     settle().await;
 
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
     assert_eq!(client.hears_close().await.0, 1001);
     client.send(&message[10..]).await;
     client.close(1001).await;
@@ -136,7 +139,7 @@ async fn an_order_waits_for_the_end_of_a_frame() {
 async fn one_that_never_answers_our_close_is_cut() {
     let start = Instant::now();
     let (mut client, mut backend, tunnel) = open(QUIET);
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
 
     client.hears_close().await;
     backend.hears_close().await;
@@ -154,10 +157,10 @@ async fn one_that_never_answers_our_close_is_cut() {
 #[tokio::test(start_paused = true)]
 async fn an_order_meets_tunnels_that_open_later() {
     let registry = ticking_registry();
-    registry.close_all(SHUTDOWN);
+    registry.close_all(&SHUTDOWN);
     let (client, _client_socket) = tokio::io::duplex(64);
     let (backend, _backend_socket) = tokio::io::duplex(64);
-    let place = registry.enter(0);
+    let place = registry.enter(0, BackendId::next());
 
     let tunnel = Tunnel::new(bare(client), bare(backend), Arc::new(QUIET), place);
 
@@ -175,7 +178,7 @@ async fn an_order_also_ends_a_half_closed_tunnel_in_which_bytes_still_move() {
     assert!(tunnel.is_running());
 
     let start = Instant::now();
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
 
     assert_eq!(tunnel.end().await, (Party::Client, Cause::Eof, None));
     assert!(seconds_since(start) <= CLOSE + 2);

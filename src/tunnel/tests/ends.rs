@@ -220,7 +220,7 @@ async fn after_a_close_nothing_of_ours_follows_even_if_its_sender_talks_on() {
     assert_eq!(backend.hears_close().await.0, 1000);
     assert_eq!(backend.hears_text().await, "and another thing");
     pass(500).await;
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
     pass(100).await;
     client.stop_sending().await;
 

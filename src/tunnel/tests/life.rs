@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::Keepalive,
+    pool::backend::BackendId,
     tunnel::{Cause, Party, Policy, Tunnel},
     websocket::Role,
 };
@@ -326,7 +327,7 @@ async fn polls_in_an_hour(policy: Policy) -> u32 {
 fn counted(client: DuplexStream, backend: DuplexStream, policy: Policy) -> Polls {
     let polls = Polls::default();
     let counter = Arc::clone(&polls.0);
-    let place = ticking_registry().enter(0);
+    let place = ticking_registry().enter(0, BackendId::next());
     let mut tunnel = Box::pin(Tunnel::new(
         bare(client),
         bare(backend),

@@ -95,7 +95,7 @@ async fn a_close_of_ours_waits_for_the_end_of_a_long_frame() {
     backend.send(&message[..100_000]).await;
     client.hears_the_beginning(100_000).await;
 
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
     assert_eq!(backend.hears_close().await.0, 1001);
     backend.send(&message[100_000..]).await;
     backend.say("too late").await;

@@ -15,6 +15,7 @@ use super::{
     },
 };
 use crate::{
+    pool::backend::BackendId,
     tunnel::{Cause, Party, Policy, Tunnel, registry::Registry},
     websocket::Role,
 };
@@ -171,7 +172,7 @@ async fn a_stall_that_is_over_is_forgotten() {
 async fn a_tunnel_holds_memory_only_while_its_peer_takes_nothing() {
     let (mut client, client_socket) = tokio::io::duplex(BUFFER);
     let (mut backend, backend_socket) = tokio::io::duplex(16);
-    let place = Registry::new(1).enter(0);
+    let place = Registry::new(1).enter(0, BackendId::next());
     let tunnel = Tunnel::new(
         bare(client_socket),
         bare(backend_socket),
@@ -199,7 +200,7 @@ async fn a_tunnel_holds_memory_only_while_its_peer_takes_nothing() {
 async fn what_is_taken_at_once_is_never_held() {
     let (mut client, client_socket) = tokio::io::duplex(BUFFER);
     let (_backend, backend_socket) = tokio::io::duplex(BUFFER);
-    let place = Registry::new(1).enter(0);
+    let place = Registry::new(1).enter(0, BackendId::next());
     let tunnel = Tunnel::new(
         bare(client_socket),
         bare(backend_socket),

@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     config::Keepalive,
+    pool::backend::BackendId,
     stream::Socket,
     tunnel::{
         Cause, End, Ended, Party, Policy, Traffic, Tunnel, TunnelEnd,
@@ -47,7 +48,7 @@ pub(super) const PINGING: Policy = Policy {
 /// How long a quiet tunnel may take to close, in seconds.
 pub(super) const CLOSE: u64 = QUIET.close.as_secs();
 
-pub(super) const SHUTDOWN: CloseOrder = CloseOrder {
+pub(super) static SHUTDOWN: CloseOrder = CloseOrder {
     cause: Cause::Shutdown,
     code: CloseCode::GOING_AWAY,
     reason: "the proxy stops",
@@ -116,7 +117,7 @@ impl Running {
         B: Socket + Unpin + Send + 'static,
     {
         let registry = ticking_registry();
-        let place = registry.enter(0);
+        let place = registry.enter(0, BackendId::next());
         let task = tokio::spawn(Tunnel::new(client, backend, Arc::new(policy), place));
         Self { registry, task }
     }
