@@ -7,6 +7,7 @@ mod architecture;
 mod balance;
 mod checks;
 mod command_line;
+mod drain;
 mod ejection;
 mod failures;
 mod handshake;

@@ -53,8 +53,9 @@ pub use self::{
     listener::{Listener, ListenerTls, TlsVersion},
     log::{Log, LogFormat},
     pool::{
-        Backend, BackendTls, Balance, Check, Ejection, Exchange, Health, HttpCheck, Intent,
-        NoneReady, OnDown, Pool, Question, Retries, Statuses, WebsocketCheck,
+        Backend, BackendTls, Balance, Check, Drain, DrainCode, DrainPace, Ejection, Exchange,
+        Health, HttpCheck, Intent, NoneReady, OnDown, Pool, Question, Retries, Returning, Statuses,
+        WebsocketCheck,
     },
     route::{Refusal, Route},
     secret::Secret,

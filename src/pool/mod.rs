@@ -32,7 +32,7 @@ use self::{
     standing::State,
 };
 use crate::{
-    config::{self, Intent, NoneReady},
+    config::{self, Intent, NoneReady, Returning},
     stream::Stream,
 };
 
@@ -48,6 +48,7 @@ pub struct Pool {
     max_ejected: Mutex<u32>,
     retries: Retries,
     entrance: Entrance,
+    drain: config::Drain,
     connector: Connector,
     health: Option<Health>,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
@@ -103,6 +104,7 @@ impl Pool {
             connector: Connector::new(tls, timeouts.connect)?,
             health: health.map(|health| Health::new(health, tls)).transpose()?,
             entrance: Entrance::new(&config.admission.all, Scope::Pool, config.name.clone()),
+            drain: config.drain,
             changes: watch::Sender::default(),
         })
     }
@@ -117,6 +119,18 @@ impl Pool {
     #[must_use]
     pub fn backends(&self) -> &[Arc<Backend>] {
         &self.backends
+    }
+
+    /// How the tunnels of a member are closed that [is to lose them](Self::drains).
+    #[must_use]
+    pub fn drain(&self) -> &config::Drain {
+        &self.drain
+    }
+
+    /// Whether a member is to lose its tunnels.
+    #[must_use]
+    pub fn drains(&self, backend: &Backend) -> bool {
+        backend.standing.is_meant_to(Intent::Draining)
     }
 
     /// Sees when an operator or the checks have changed the state of a member. Ejections end and
@@ -274,7 +288,11 @@ impl Selection<'_> {
         let now = Instant::now();
         let state = |index: usize| self.pool.backends[index].state(now);
         let takes_new = |index| state(index) == State::Ready;
-        let takes_returning = |index| matches!(state(index), State::Ready | State::Draining);
+        let takes_returning = |index| match state(index) {
+            State::Ready => true,
+            State::Draining => self.pool.drain.returning == Returning::Keep,
+            State::Ejected | State::Down | State::Maintenance => false,
+        };
         let might_work = |index| matches!(state(index), State::Ejected | State::Down);
         let chosen = self.wished(takes_returning, takes_new, now);
         match self.pool.none_ready {

@@ -84,6 +84,11 @@ impl Standing {
         is_new
     }
 
+    /// What the operator wants.
+    pub(super) fn is_meant_to(&self, intent: Intent) -> bool {
+        self.intent.load(Relaxed) == intent as u8
+    }
+
     /// The checks say that it does not work; whether that is new.
     pub(super) fn goes_down(&self) -> bool {
         !self.is_down.swap(true, Relaxed)

@@ -1,5 +1,6 @@
 //! Builds every part from a [`Config`], starts them, and stops them in order.
 
+mod draining;
 mod reception;
 mod workers;
 
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 
 pub use self::workers::Placement;
 use self::{
+    draining::draining,
     reception::{Welcome, reception},
     workers::{Worker, Workers},
 };
@@ -163,6 +165,12 @@ impl Server {
             tasks.spawn(check);
         }
         tasks.spawn(forget_expired(self.shared.clone()));
+        for pool in &*self.shared.pools {
+            tasks.spawn(draining(
+                Arc::clone(pool),
+                Arc::clone(&self.shared.registry),
+            ));
+        }
         // `stopped` is to see the connections alone.
         drop(stopping);
 

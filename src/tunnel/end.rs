@@ -44,6 +44,10 @@ pub enum Cause {
     Idle,
     /// The tunnel was as old as it may become.
     Lifetime,
+    /// Its backend is to lose its tunnels.
+    Draining,
+    /// Its backend does not work, as the checks say.
+    Down,
     /// The proxy stops.
     Shutdown,
 }
@@ -87,6 +91,8 @@ impl fmt::Display for Cause {
             Self::Stalled => "stalled",
             Self::Idle => "idle",
             Self::Lifetime => "lifetime",
+            Self::Draining => "drain",
+            Self::Down => "down",
             Self::Shutdown => "shutdown",
         })
     }

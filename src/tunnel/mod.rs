@@ -1,6 +1,7 @@
 //! A spliced pair of sockets after the 101: the two directions, their deadlines, and how it ended.
 
 pub mod clock;
+pub mod drain;
 mod end;
 pub mod keepalive;
 mod leg;

@@ -1,6 +1,7 @@
 //! `[pool.NAME]`
 
 mod backend;
+mod drain;
 mod ejection;
 mod health;
 mod retries;
@@ -12,6 +13,7 @@ use toml::Spanned;
 
 pub use self::{
     backend::{Backend, Intent},
+    drain::{Drain, DrainCode, DrainPace, Returning},
     ejection::Ejection,
     health::{Check, Exchange, Health, HttpCheck, OnDown, Question, Statuses, WebsocketCheck},
     retries::Retries,
@@ -51,6 +53,8 @@ pub struct Pool {
     pub health: Option<Health>,
     /// How many handshakes to it are let in.
     pub admission: PoolAdmission,
+    /// How the tunnels of a member are closed that is to lose them.
+    pub drain: Drain,
     /// How TLS is spoken to its `https://` backends; `None` where it has none.
     pub tls: Option<BackendTls>,
 }
@@ -162,6 +166,7 @@ impl Pool {
         let health = section.optional("health", |field| {
             field.table(|section| Health::read(section, sound))
         });
+        let drain = section.or("drain", |field| field.table(Drain::read), Drain::default());
         let backends = match backends {
             Ok(backends) => backends,
             Err(reported) => {
@@ -182,6 +187,7 @@ impl Pool {
             retries,
             health: health?,
             admission,
+            drain,
             tls,
         })
     }

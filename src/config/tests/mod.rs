@@ -4,6 +4,7 @@
 mod admission;
 mod affinity;
 mod certificates;
+mod drain;
 mod failing;
 mod health;
 mod pools;
