@@ -15,6 +15,7 @@ mod headers;
 mod health;
 mod limits;
 mod plain_http;
+mod rebalance;
 mod retries;
 mod routes;
 mod smuggling;

@@ -54,8 +54,8 @@ pub use self::{
     log::{Log, LogFormat},
     pool::{
         Backend, BackendTls, Balance, Check, Drain, DrainCode, DrainPace, Ejection, Exchange,
-        Health, HttpCheck, Intent, NoneReady, OnDown, Pool, Question, Retries, Returning, Statuses,
-        WebsocketCheck,
+        Health, HttpCheck, Intent, NoneReady, OnDown, Pool, Question, Rebalance, RebalanceOrder,
+        Retries, Returning, Statuses, WebsocketCheck,
     },
     route::{Refusal, Route},
     secret::Secret,

@@ -13,8 +13,10 @@ use tokio::time::Instant;
 use super::{
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::Hold,
+    departures::Departures,
     idle::IdleConnections,
     outlier::Outlier,
+    rebalance::Member,
     standing::{Standing, State},
 };
 use crate::config::{self, BackendAddress};
@@ -33,6 +35,7 @@ pub struct Backend {
     /// `None` where nobody is ejected.
     pub(super) outlier: Option<Mutex<Outlier>>,
     pub(super) entrance: Entrance,
+    pub(super) departures: Departures,
     idle: Arc<IdleConnections>,
 }
 
@@ -83,6 +86,7 @@ impl Backend {
                 Scope::Backend,
                 format!("{} in {}", config.address, pool.name),
             ),
+            departures: Departures::default(),
             idle: Arc::new(IdleConnections::new(
                 workers,
                 limits.backend_idle,
@@ -107,6 +111,15 @@ impl Backend {
     /// [`FULL`](super::standing::FULL).
     pub(super) fn share(&self, now: Instant) -> u64 {
         self.standing.share(now)
+    }
+
+    /// It beside its siblings at `now`, without those tunnels that are being closed.
+    pub(super) fn member(&self, closing: usize, now: Instant) -> Member {
+        Member {
+            tunnels: self.tunnels().saturating_sub(closing),
+            weight: u64::from(self.weight.get()) * self.share(now),
+            max: self.max_tunnels.map(NonZeroUsize::get),
+        }
     }
 
     /// Where it is.

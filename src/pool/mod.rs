@@ -5,9 +5,12 @@ pub mod affinity;
 pub mod backend;
 pub mod balance;
 pub mod connect;
+mod departures;
 mod health;
 pub mod idle;
+pub mod idle;
 pub mod outlier;
+pub mod rebalance;
 mod retries;
 pub mod standing;
 
@@ -49,6 +52,7 @@ pub struct Pool {
     retries: Retries,
     entrance: Entrance,
     drain: config::Drain,
+    rebalance: Option<config::Rebalance>,
     connector: Connector,
     health: Option<Health>,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
@@ -105,6 +109,7 @@ impl Pool {
             health: health.map(|health| Health::new(health, tls)).transpose()?,
             entrance: Entrance::new(&config.admission.all, Scope::Pool, config.name.clone()),
             drain: config.drain,
+            rebalance: config.rebalance,
             changes: watch::Sender::default(),
         })
     }
@@ -131,6 +136,12 @@ impl Pool {
     #[must_use]
     pub fn drains(&self, backend: &Backend) -> bool {
         backend.standing.is_meant_to(Intent::Draining)
+    }
+
+    /// How its tunnels are rebalanced, if they are.
+    #[must_use]
+    pub fn rebalance(&self) -> Option<&config::Rebalance> {
+        self.rebalance.as_ref()
     }
 
     /// Sees when an operator or the checks have changed the state of a member. Ejections end and
@@ -227,10 +238,17 @@ impl Pool {
     /// Begins to select a backend for what `asker` wants to use it for.
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
+        let mut claim = self.affinity.claim(asker);
+        if let (Use::Tunnel, Wish::This { index, .. }) = (used_for, claim.wish)
+            && self.lets_go(index)
+        {
+            let outcome = Outcome::Moved;
+            claim.wish = Wish::Anyone { outcome };
+        }
         Selection {
             pool: self,
             used_for,
-            claim: self.affinity.claim(asker),
+            claim,
             tried: Vec::new(),
             attempts: (used_for == Use::Tunnel).then(|| self.retries.begin()),
         }

@@ -1,6 +1,7 @@
 //! Builds every part from a [`Config`], starts them, and stops them in order.
 
 mod draining;
+mod rebalancing;
 mod reception;
 mod workers;
 
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 pub use self::workers::Placement;
 use self::{
     draining::draining,
+    rebalancing::rebalancing,
     reception::{Welcome, reception},
     workers::{Worker, Workers},
 };
@@ -170,6 +172,10 @@ impl Server {
                 Arc::clone(pool),
                 Arc::clone(&self.shared.registry),
             ));
+            if let Some(config) = pool.rebalance() {
+                let registry = Arc::clone(&self.shared.registry);
+                tasks.spawn(rebalancing(Arc::clone(pool), registry, *config));
+            }
         }
         // `stopped` is to see the connections alone.
         drop(stopping);

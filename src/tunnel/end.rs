@@ -48,6 +48,8 @@ pub enum Cause {
     Draining,
     /// Its backend does not work, as the checks say.
     Down,
+    /// Its backend has too many tunnels.
+    Rebalance,
     /// The proxy stops.
     Shutdown,
 }
@@ -93,6 +95,7 @@ impl fmt::Display for Cause {
             Self::Lifetime => "lifetime",
             Self::Draining => "drain",
             Self::Down => "down",
+            Self::Rebalance => "rebalance",
             Self::Shutdown => "shutdown",
         })
     }

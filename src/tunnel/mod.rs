@@ -10,6 +10,7 @@ pub mod pacing;
 mod pipe;
 mod policy;
 mod pump;
+pub mod rebalance;
 pub mod registry;
 mod watch;
 

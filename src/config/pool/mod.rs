@@ -4,6 +4,7 @@ mod backend;
 mod drain;
 mod ejection;
 mod health;
+mod rebalance;
 mod retries;
 mod tls;
 
@@ -16,6 +17,7 @@ pub use self::{
     drain::{Drain, DrainCode, DrainPace, Returning},
     ejection::Ejection,
     health::{Check, Exchange, Health, HttpCheck, OnDown, Question, Statuses, WebsocketCheck},
+    rebalance::{Rebalance, RebalanceOrder},
     retries::Retries,
     tls::BackendTls,
 };
@@ -55,6 +57,8 @@ pub struct Pool {
     pub admission: PoolAdmission,
     /// How the tunnels of a member are closed that is to lose them.
     pub drain: Drain,
+    /// How tunnels are closed that a member has too many of; `None` leaves them. Default: none.
+    pub rebalance: Option<Rebalance>,
     /// How TLS is spoken to its `https://` backends; `None` where it has none.
     pub tls: Option<BackendTls>,
 }
@@ -167,6 +171,10 @@ impl Pool {
             field.table(|section| Health::read(section, sound))
         });
         let drain = section.or("drain", |field| field.table(Drain::read), Drain::default());
+        let count = backends.as_ref().ok().map(Vec::len);
+        let rebalance = section.optional("rebalance", |field| {
+            Rebalance::read(field, &affinity, count)
+        });
         let backends = match backends {
             Ok(backends) => backends,
             Err(reported) => {
@@ -188,6 +196,7 @@ impl Pool {
             health: health?,
             admission,
             drain,
+            rebalance: rebalance?,
             tls,
         })
     }

@@ -8,6 +8,7 @@ mod drain;
 mod failing;
 mod health;
 mod pools;
+mod rebalance;
 mod reference;
 mod rendering;
 mod sections;

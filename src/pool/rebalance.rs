@@ -1,0 +1,304 @@
+//! How many tunnels the members of a pool have beyond their fair shares.
+//!
+//! Tunnels stay where they were opened, so a member that comes back, or a new one, would be nearly
+//! empty for hours. Here is worked out who has too many; that some of them are closed, so that their
+//! clients come back elsewhere, is for others to see to.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    Pool,
+    backend::{Backend, BackendId},
+    standing::State,
+};
+
+/// A member that takes new clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Tunnels that it keeps: without those that are being closed.
+    pub tunnels: usize,
+    /// Its share of new clients beside the others'.
+    pub weight: u64,
+    /// Tunnels that it may have at most.
+    pub max: Option<usize>,
+}
+
+/// For each member, how many tunnels it has in excess of its fair share and of the `tolerance` above
+/// that, in percent. `returning` clients are on their way and will be balanced too.
+#[must_use]
+pub fn excess(members: &[Member], returning: usize, tolerance: u32) -> Vec<usize> {
+    let share = fair_share(members, returning);
+    let limit = |member: &Member| share.of(member, 100 + u128::from(tolerance));
+    members
+        .iter()
+        .map(|member| member.tunnels.saturating_sub(limit(member)))
+        .collect()
+}
+
+/// Whether the member with that index has more than its fair share.
+#[must_use]
+pub fn is_above(members: &[Member], index: usize) -> bool {
+    let member = &members[index];
+    member.tunnels > fair_share(members, 0).of(member, 100)
+}
+
+impl Pool {
+    /// How many tunnels members have in excess of their fair share and of the `tolerance` above it,
+    /// in percent. Of those that `closing` says are on their way out, and of clients on their way
+    /// back as many as `returning`.
+    #[must_use]
+    pub fn excess(
+        &self,
+        closing: impl Fn(BackendId) -> usize,
+        returning: usize,
+        tolerance: u32,
+    ) -> Vec<(BackendId, usize)> {
+        let now = Instant::now();
+        let ready = self.ready(now);
+        let members: Vec<_> = ready
+            .iter()
+            .map(|backend| backend.member(closing(backend.id()), now))
+            .collect();
+        let excess = excess(&members, returning, tolerance);
+        let ids = ready.iter().map(|backend| backend.id());
+        ids.zip(excess).collect()
+    }
+
+    /// A client of a member was sent away, so that it is balanced when it comes back.
+    pub fn sends_away(&self, from: BackendId) {
+        let member = self.backends.iter().find(|backend| backend.id() == from);
+        if let Some(member) = member {
+            member.departures.note(Instant::now());
+        }
+    }
+
+    /// Whether a client that comes back to the member with that index may go to another one: as one
+    /// of those that were sent away, and as long as the member has more than its share.
+    pub(super) fn lets_go(&self, index: usize) -> bool {
+        if self.rebalance.is_none() {
+            return false;
+        }
+        let now = Instant::now();
+        let ready = self.ready(now);
+        let members: Vec<_> = ready.iter().map(|backend| backend.member(0, now)).collect();
+        let home = &self.backends[index];
+        let place = ready.iter().position(|backend| backend.id() == home.id());
+        place.is_some_and(|place| is_above(&members, place) && home.departures.take(now))
+    }
+
+    fn ready(&self, now: Instant) -> Vec<&Backend> {
+        let members = self.backends.iter().map(Arc::as_ref);
+        members
+            .filter(|backend| backend.state(now) == State::Ready)
+            .collect()
+    }
+}
+
+/// So many tunnels for so much weight.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    tunnels: u128,
+    weight: u128,
+}
+
+/// What each member would have for its weight if all tunnels were opened now. One that may not have
+/// that much has what it may, and the others share the rest.
+fn fair_share(members: &[Member], returning: usize) -> Share {
+    let mut sharing: Vec<&Member> = members.iter().collect();
+    let mut tunnels: usize = members.iter().map(|member| member.tunnels).sum::<usize>() + returning;
+    loop {
+        let share = Share {
+            tunnels: tunnels as u128,
+            weight: sharing.iter().map(|member| u128::from(member.weight)).sum(),
+        };
+        let before = sharing.len();
+        sharing.retain(|member| {
+            let max = member.max.filter(|max| *max < share.of(member, 100));
+            tunnels = tunnels.saturating_sub(max.unwrap_or(0));
+            max.is_none()
+        });
+        if sharing.len() == before {
+            return share;
+        }
+    }
+}
+
+impl Share {
+    /// That many percent of a member's share, rounded up.
+    fn of(&self, member: &Member, percent: u128) -> usize {
+        if self.weight == 0 {
+            return usize::MAX;
+        }
+        let exact = self.tunnels * u128::from(member.weight) * percent;
+        usize::try_from(exact.div_ceil(self.weight * 100)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn member(tunnels: usize, weight: u64) -> Member {
+        Member {
+            tunnels,
+            weight,
+            max: None,
+        }
+    }
+
+    fn full(tunnels: usize) -> Member {
+        Member {
+            max: Some(tunnels),
+            ..member(tunnels, 1)
+        }
+    }
+
+    #[test]
+    fn what_the_others_have_too_many_is_what_the_empty_one_lacks() {
+        let members = [member(60, 1), member(60, 1), member(0, 1)];
+        assert_eq!(excess(&members, 0, 0), [20, 20, 0]);
+        assert_eq!(excess(&members, 0, 10), [16, 16, 0]);
+        assert_eq!(excess(&members, 0, 50), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_share_is_as_large_as_the_weight() {
+        assert_eq!(excess(&[member(40, 3), member(40, 1)], 0, 0), [0, 20]);
+        assert_eq!(excess(&[member(60, 3), member(20, 1)], 0, 0), [0, 0]);
+        // One that is coming back is not to get everything at once.
+        let slow = [member(100, 1_000), member(0, 100)];
+        assert_eq!(excess(&slow, 0, 0), [9, 0]);
+    }
+
+    #[test]
+    fn whoever_is_on_the_way_back_will_be_shared_too() {
+        let members = [member(44, 1), member(60, 1), member(0, 1)];
+        assert_eq!(excess(&members, 16, 10), [0, 16, 0]);
+    }
+
+    #[test]
+    fn a_full_member_takes_nothing_and_the_others_share_the_rest() {
+        let members = [full(10), member(100, 1), member(100, 1)];
+        assert_eq!(excess(&members, 0, 0), [0, 0, 0]);
+        let members = [full(10), member(150, 1), member(50, 1)];
+        assert_eq!(excess(&members, 0, 0), [0, 50, 0]);
+        assert_eq!(
+            excess(&[full(10), member(50, 1)], 0, 0),
+            [0, 0],
+            "nobody could take them"
+        );
+        let roomy = Member {
+            max: Some(20),
+            ..member(0, 1)
+        };
+        assert_eq!(excess(&[roomy, member(100, 1)], 0, 0), [0, 20]);
+    }
+
+    #[test]
+    fn nobody_has_too_much_where_there_is_nobody_else() {
+        assert_eq!(excess(&[], 5, 0), Vec::<usize>::new());
+        assert_eq!(excess(&[member(100, 1)], 0, 0), [0]);
+        assert_eq!(excess(&[full(10), full(10)], 0, 0), [0, 0]);
+    }
+
+    #[test]
+    fn above_is_whoever_has_more_than_its_share_however_little() {
+        let members = [member(41, 1), member(40, 1), member(39, 1)];
+        assert!(is_above(&members, 0));
+        assert!(!is_above(&members, 1));
+        assert!(!is_above(&members, 2));
+    }
+
+    fn members() -> impl Strategy<Value = Vec<Member>> {
+        let one = (0_usize..500, 1_u64..=100, prop::option::of(0_usize..300));
+        let one = one.prop_map(|(tunnels, weight, room)| Member {
+            tunnels,
+            weight,
+            max: room.map(|room| tunnels + room),
+        });
+        vec(one, 1..8)
+    }
+
+    /// Gives a new client to the member that carries least for its weight and has room.
+    fn balance(members: &mut [Member]) {
+        let has_room = |member: &&mut Member| member.max.is_none_or(|max| member.tunnels < max);
+        let burden = |member: &Member| (member.tunnels + 1) as f64 / member.weight as f64;
+        let least = members
+            .iter_mut()
+            .filter(has_room)
+            .min_by(|a, b| burden(a).total_cmp(&burden(b)));
+        least.expect("what was closed leaves room").tunnels += 1;
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_brought_below_the_fair_share(
+            members in members(),
+            returning in 0_usize..100,
+            tolerance in 0_u32..100,
+        ) {
+            let all = members.iter().map(|member| member.tunnels).sum::<usize>() + returning;
+            let weight: u64 = members.iter().map(|member| member.weight).sum();
+            for (member, excess) in members.iter().zip(excess(&members, returning, tolerance)) {
+                let fair = all as f64 * member.weight as f64 / weight as f64;
+                let kept = (member.tunnels - excess) as f64;
+                let max = member.max.unwrap_or(usize::MAX) as f64;
+                prop_assert!(excess == 0 || kept + 1e-6 >= fair.min(max), "{kept} of {fair}");
+            }
+        }
+
+        #[test]
+        fn what_new_clients_were_balanced_over_is_balanced(
+            weights in vec(1_u64..=100, 1..8),
+            clients in 0_usize..2_000,
+        ) {
+            let mut members: Vec<_> = weights.iter().map(|weight| member(0, *weight)).collect();
+            for _ in 0..clients {
+                balance(&mut members);
+            }
+            let excess = excess(&members, 0, 5);
+            prop_assert!(excess.iter().all(|excess| *excess == 0), "{excess:?} {members:?}");
+        }
+
+        /// Some are closed, some of those come back and are balanced, and so on.
+        #[test]
+        fn it_comes_to_rest_and_nobody_is_closed_twice(
+            mut members in members(),
+            steps in vec((1_usize..20, 0_usize..20), 400),
+            tolerance in 5_u32..50,
+        ) {
+            let began: usize = members.iter().map(|member| member.tunnels).sum();
+            let first: usize = excess(&members, 0, tolerance).into_iter().sum();
+            let (mut closed, mut away) = (0, 0);
+            for (rate, back) in steps {
+                let mut left = rate;
+                for (index, excess) in excess(&members, away, tolerance).into_iter().enumerate() {
+                    let closing = excess.min(left);
+                    members[index].tunnels -= closing;
+                    left -= closing;
+                    closed += closing;
+                    away += closing;
+                }
+                for _ in 0..back.min(away) {
+                    balance(&mut members);
+                    away -= 1;
+                }
+            }
+            while away > 0 {
+                balance(&mut members);
+                away -= 1;
+            }
+            let now: usize = members.iter().map(|member| member.tunnels).sum();
+            prop_assert_eq!(now, began);
+            prop_assert!(closed <= first, "{closed} closed of {first}");
+            if closed < 400 {
+                let rest = excess(&members, 0, tolerance);
+                prop_assert!(rest.iter().all(|excess| *excess == 0), "{rest:?} {members:?}");
+            }
+        }
+    }
+}
