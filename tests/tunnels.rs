@@ -11,7 +11,10 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Backend, Frame, Pair, Proxy, Raw, frame, handshake, switching, until};
+use crate::support::{
+    Backend, Frame, Pair, Proxy, Raw, echo_cluster, frame, handshake, in_slow_motion, switching,
+    until,
+};
 
 /// The next frame that is no ping; pings are answered as `role` answers them.
 async fn next_answering(peer: &mut Raw, role: Role) -> Option<Frame> {
@@ -326,7 +329,7 @@ async fn a_tunnel_in_which_nothing_passes_is_closed_if_so_configured() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_that_is_old_enough_is_closed_however_busy() {
-    let limit = "[timeouts]\ntunnel_lifetime = \"2m\"";
+    let limit = "[timeouts]\ntunnel_lifetime = \"2m\"\ntunnel_lifetime_jitter = 0";
     let Pair {
         client,
         mut backend,
@@ -361,6 +364,28 @@ async fn a_tunnel_that_is_old_enough_is_closed_however_busy() {
     assert!(about(120, begin), "{:?}", begin.elapsed());
     drop((client, backend));
     until(|| proxy.registry.is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_that_open_together_do_not_end_together() {
+    in_slow_motion();
+    let backends = echo_cluster(1).await;
+    let limits = "[timeouts]\ntunnel_lifetime = \"100s\"\ntunnel_lifetime_jitter = 50";
+    let proxy = Proxy::fronting(&backends).config(limits).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut client = proxy.connect().await;
+        clients.push(tokio::spawn(async move {
+            while client.next().await.is_some() {}
+        }));
+    }
+    let mut left = Vec::new();
+    for seconds in [48, 27, 28] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        left.push(proxy.registry.len());
+    }
+    assert_eq!((left[0], left[2]), (40, 0));
+    assert!((8..=32).contains(&left[1]), "about half: {left:?}");
 }
 
 /// Sends one endless message until the other side takes no more of it.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{
     diagnostics::Problem,
+    field::Field,
+    reading::Reported,
     section::{Section, Setting},
-    values::{duration, or_off},
+    values::{duration, integer, or_off},
 };
 
 /// `[timeouts]`: how long each step may take.
@@ -39,6 +41,8 @@ pub struct Timeouts {
     pub tunnel_idle: Option<Duration>,
     /// A whole tunnel; `None` is no limit. Default: none. At least `tunnel_idle`.
     pub tunnel_lifetime: Option<Duration>,
+    /// By how much of it, in percent, a tunnel's own lifetime may be shorter. Default: 10. 0 to 50.
+    pub tunnel_lifetime_jitter: u32,
     /// A graceful stop, until what is left is cut. Default: 30 s.
     pub stop: Duration,
 }
@@ -91,6 +95,7 @@ impl Draft {
             close: or("close", 10),
             tunnel_idle: *tunnel_idle,
             tunnel_lifetime: *tunnel_lifetime,
+            tunnel_lifetime_jitter: section.or("tunnel_lifetime_jitter", jitter, 10),
             stop: or("stop", 30),
         };
         Self {
@@ -98,6 +103,11 @@ impl Draft {
             tunnel_idle,
         }
     }
+}
+
+fn jitter(field: &Field<'_>) -> Result<u32, Reported> {
+    // The range fits.
+    integer(field, 0..=50).map(|percent| u32::try_from(percent).unwrap_or(0))
 }
 
 /// Notes that two settings defeat each other, at the first of them that is no default.

@@ -50,7 +50,8 @@ pub struct Tunnel<C, B> {
     downward: Pump,
     policy: Arc<Policy>,
     place: Place,
-    opened: Tick,
+    /// When it is as old as it may become.
+    expires: Tick,
     /// When something last passed.
     moved: Tick,
     ending: Option<Ending>,
@@ -99,9 +100,9 @@ impl<C, B> Tunnel<C, B> {
             downward: Pump::new(Role::Server, &BACKEND_LEFT, &backend.glued),
             client: Leg::new(client.socket, now),
             backend: Leg::new(backend.socket, now),
+            expires: policy.expiry(now, rand::random()),
             policy,
             place,
-            opened: now,
             moved: now,
             ending: None,
             closed: None,
@@ -195,7 +196,7 @@ impl<C, B> Tunnel<C, B> {
         }
         if let Some(order) = self.place.order() {
             self.close(order, now);
-        } else if now >= after(self.opened, self.policy.lifetime) {
+        } else if now >= self.expires {
             self.close(&LIFETIME, now);
         } else if self.ending.is_some() {
             return false;
@@ -233,7 +234,7 @@ impl<C, B> Tunnel<C, B> {
     fn next(&self, now: Tick) -> Tick {
         let lifetime = match self.closed {
             Some(_) => Tick::NEVER,
-            None => after(self.opened, self.policy.lifetime),
+            None => self.expires,
         };
         let deadlines = match self.ending {
             Some(ending) => [self.cut_at(ending), Tick::NEVER, Tick::NEVER],

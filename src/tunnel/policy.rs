@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::clock::Tick;
 use crate::config;
 
 /// The deadlines of a tunnel.
@@ -17,6 +18,8 @@ pub struct Policy {
     pub idle: Option<Duration>,
     /// A tunnel that is this old is closed.
     pub lifetime: Option<Duration>,
+    /// By how much of that, in percent, its own lifetime may be shorter.
+    pub lifetime_jitter: u32,
 }
 
 impl Policy {
@@ -29,6 +32,45 @@ impl Policy {
             close: timeouts.close,
             idle: timeouts.tunnel_idle,
             lifetime: timeouts.tunnel_lifetime,
+            lifetime_jitter: timeouts.tunnel_lifetime_jitter,
         }
+    }
+    /// When a tunnel has to end that opens at `opened`: `drawn`, from 0 to 1, says how much of the
+    /// jitter its lifetime is shorter.
+    pub(super) fn expiry(&self, opened: Tick, drawn: f64) -> Tick {
+        self.lifetime.map_or(Tick::NEVER, |lifetime| {
+            let shorter = f64::from(self.lifetime_jitter) / 100.0 * drawn;
+            opened.after(lifetime.mul_f64(1.0 - shorter))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(lifetime: Option<Duration>, lifetime_jitter: u32) -> Policy {
+        Policy {
+            keepalive: config::Keepalive::default(),
+            stall: Duration::ZERO,
+            close: Duration::ZERO,
+            idle: None,
+            lifetime,
+            lifetime_jitter,
+        }
+    }
+
+    #[test]
+    fn a_lifetime_is_shorter_by_the_jitter_at_most() {
+        let opened = Tick::default().after(Duration::from_secs(1_000));
+        let after = |seconds| opened.after(Duration::from_secs(seconds));
+        let hour = Some(Duration::from_secs(3_600));
+        let expiry = |jitter, drawn| policy(hour, jitter).expiry(opened, drawn);
+        assert_eq!(expiry(10, 0.0), after(3_600));
+        assert_eq!(expiry(10, 0.5), after(3_420));
+        assert_eq!(expiry(10, 1.0), after(3_240));
+        assert_eq!(expiry(50, 1.0), after(1_800));
+        assert_eq!(expiry(0, 1.0), after(3_600));
+        assert_eq!(policy(None, 10).expiry(opened, 0.5), Tick::NEVER);
     }
 }

@@ -231,6 +231,15 @@ fn what_can_be_off_can_be_off() {
 }
 
 #[test]
+fn a_lifetime_is_shortened_by_half_of_it_at_most() {
+    let text = |jitter| least_and(&format!("[timeouts]\ntunnel_lifetime_jitter = {jitter}"));
+    let jitter = |text: String| valid(&text).timeouts.tunnel_lifetime_jitter;
+    assert_eq!(jitter(least_and("")), 10);
+    assert_eq!((jitter(text(0)), jitter(text(50))), (0, 50));
+    refuses(&text(51), "tunnel_lifetime_jitter", &["from 0 to 50"]);
+}
+
+#[test]
 fn a_request_head_is_a_size_within_bounds() {
     let head = |value: &str| {
         let text = least_and(&format!("[limits]\nrequest_head = {value}"));

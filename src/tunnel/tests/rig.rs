@@ -33,6 +33,7 @@ pub(super) const QUIET: Policy = Policy {
     close: Duration::from_secs(5),
     idle: None,
     lifetime: None,
+    lifetime_jitter: 0,
 };
 
 /// Idle peers are pinged.
