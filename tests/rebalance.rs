@@ -207,6 +207,28 @@ async fn a_cookie_still_leads_those_back_who_left_by_themselves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cookie_is_given_anew_only_while_its_backend_has_too_many() {
+    in_slow_motion();
+    let backends = echo_cluster(2).await;
+    let proxy = Proxy::fronting(&backends).pool("rebalance = {}");
+    let proxy = proxy.affinity("\"cookie\"").start().await;
+    let first = proxy.connect().await;
+    let pool = &proxy.pools[0];
+    let is_home = |member: &&Arc<Member>| member.name() == first.backend().to_string();
+    let home = pool.backends().iter().find(is_home).unwrap();
+    pool.sends_away(home.id());
+    pool.sends_away(home.id());
+
+    let mut clients = Vec::new();
+    for comes_home in [true, false, true, false, true] {
+        let client = proxy.connect_with_cookie(first.cookie().unwrap()).await;
+        assert_eq!(client.backend() == first.backend(), comes_home);
+        assert_eq!(client.cookie().is_none(), comes_home, "it is told so");
+        clients.push(client);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_young_are_left_alone_until_they_are_old_enough() {
     let configure = |proxy: ProxyBuilder| {
         proxy.pool("rebalance = { rate = 50, min_age = \"60s\" }\nslow_start = \"off\"")

@@ -8,7 +8,6 @@ pub mod connect;
 mod departures;
 mod health;
 pub mod idle;
-pub mod idle;
 pub mod outlier;
 pub mod rebalance;
 mod retries;

@@ -128,3 +128,128 @@ fn pace(config: DrainPace) -> Pace {
         DrainPace::Rate(rate) => Pace::Rate(rate),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        tunnel::{Cause, registry::Place},
+        websocket::CloseCode,
+    };
+
+    static ORDER: CloseOrder = CloseOrder {
+        cause: Cause::Draining,
+        code: CloseCode::SERVICE_RESTART,
+        reason: "backend is draining",
+    };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A drain of backends whose tunnels only are where they are.
+    struct Story {
+        registry: Registry,
+        drain: Drain,
+        began: Instant,
+    }
+
+    impl Story {
+        fn begin(config: config::Drain) -> Self {
+            let began = Instant::now();
+            Self {
+                registry: Registry::new(1),
+                drain: Drain::new(config, began),
+                began,
+            }
+        }
+
+        fn open(&self, backend: BackendId, count: usize) -> Vec<Place> {
+            let enter = |_| self.registry.enter(0, backend);
+            (0..count).map(enter).collect()
+        }
+
+        fn drains(&mut self, backends: &[BackendId], at: Duration) {
+            let draining = backends.iter().map(|id| (*id, &ORDER)).collect();
+            self.drain.set(draining, self.began + at);
+        }
+
+        /// Proceeds whenever it wants to, from one moment to another.
+        fn pass(&mut self, from: Duration, to: Duration) {
+            let mut now = self.began + from;
+            while now <= self.began + to {
+                now = self.drain.proceed(&self.registry, now).next;
+            }
+        }
+    }
+
+    fn told(places: &[Place]) -> usize {
+        places
+            .iter()
+            .filter(|place| place.order().is_some())
+            .count()
+    }
+
+    #[test]
+    fn a_tunnel_that_another_backend_serves_meanwhile_is_left_alone() {
+        let mut story = Story::begin(config::Drain::default());
+        let (home, elsewhere) = (BackendId::next(), BackendId::next());
+        let places = story.open(home, 100);
+        story.drains(&[home], seconds(0));
+        story.drain.proceed(&story.registry, story.began);
+        for place in &places {
+            place.serve(elsewhere);
+        }
+        story.pass(seconds(0), seconds(31));
+        assert!(told(&places) <= 1, "{}", told(&places));
+    }
+
+    #[test]
+    fn a_backend_that_joins_gives_all_their_time_anew() {
+        let mut story = Story::begin(config::Drain::default());
+        let (first, second) = (BackendId::next(), BackendId::next());
+        let (ones, others) = (story.open(first, 60), story.open(second, 60));
+        story.drains(&[first], seconds(0));
+        story.pass(seconds(0), seconds(15));
+        assert!((28..=32).contains(&told(&ones)), "{}", told(&ones));
+        story.drains(&[first, second], seconds(15));
+        story.pass(seconds(15), seconds(44));
+        assert!(told(&ones) + told(&others) < 120);
+        story.pass(seconds(44), seconds(45));
+        assert_eq!(told(&ones) + told(&others), 120);
+    }
+
+    #[test]
+    fn whoever_opens_during_a_drain_is_told_within_the_window_too() {
+        let mut story = Story::begin(config::Drain::default());
+        let home = BackendId::next();
+        let _first = story.open(home, 10);
+        story.drains(&[home], seconds(0));
+        story.pass(seconds(0), seconds(15));
+        let late = story.open(home, 10);
+        story.pass(seconds(15), seconds(30));
+        assert_eq!(told(&late), 10);
+    }
+
+    #[test]
+    fn a_drain_has_time_until_its_deadline_and_then_again() {
+        let mut story = Story::begin(config::Drain {
+            deadline: Some(seconds(60)),
+            ..config::Drain::default()
+        });
+        let home = BackendId::next();
+        let places = story.open(home, 10);
+        story.drains(&[home], seconds(0));
+        story.pass(seconds(0), seconds(59));
+        let cut = |places: &[Place]| places.iter().filter(|place| place.is_cut()).count();
+        assert_eq!((told(&places), cut(&places)), (10, 0));
+        story.pass(seconds(59), seconds(60));
+        assert_eq!(cut(&places), 10);
+        drop(places);
+        let late = story.open(home, 10);
+        story.pass(seconds(60), seconds(119));
+        assert_eq!(cut(&late), 0);
+        story.pass(seconds(119), seconds(120));
+        assert_eq!(cut(&late), 10);
+    }
+}

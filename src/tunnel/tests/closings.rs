@@ -10,7 +10,8 @@ use super::rig::{
 };
 use crate::{
     pool::backend::BackendId,
-    tunnel::{Cause, Party, Policy, Tunnel},
+    tunnel::{Cause, Party, Policy, Tunnel, registry::CloseOrder},
+    websocket::CloseCode,
 };
 
 #[tokio::test(start_paused = true)]
@@ -152,6 +153,31 @@ async fn one_that_never_answers_our_close_is_cut() {
     assert!((CLOSE..=CLOSE + 2).contains(&seconds_since(start)));
     assert_eq!(client.next().await, None);
     patiently(talking).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tunnel_is_closed_or_cut_on_account_of_its_order() {
+    static DRAINING: CloseOrder = CloseOrder {
+        cause: Cause::Draining,
+        code: CloseCode::SERVICE_RESTART,
+        reason: "backend is draining",
+    };
+    let (mut client, mut backend, tunnel) = open(QUIET);
+    assert!(tunnel.registry.served_by(|_| true)[0].close(&DRAINING));
+    for peer in [&mut client, &mut backend] {
+        let told = peer.hears_close().await;
+        assert_eq!(told, (1012, "backend is draining".into()));
+        peer.close(1012).await;
+    }
+    let told = (Party::Proxy, Cause::Draining, Some(1012));
+    assert_eq!(tunnel.end().await, told);
+
+    let (mut client, _backend, tunnel) = open(QUIET);
+    settle().await;
+    tunnel.registry.served_by(|_| true)[0].cut(&DRAINING);
+    assert_eq!(client.next().await, None, "without a word");
+    let cut = (Party::Proxy, Cause::Draining, None);
+    assert_eq!(tunnel.end().await, cut);
 }
 
 #[tokio::test(start_paused = true)]
