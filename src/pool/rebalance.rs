@@ -138,9 +138,15 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use std::{path::Path, time::Duration};
+
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::{
+        config::Config,
+        pool::backend::{Lease, Use},
+    };
 
     fn member(tunnels: usize, weight: u64) -> Member {
         Member {
@@ -211,6 +217,31 @@ mod tests {
         assert!(is_above(&members, 0));
         assert!(!is_above(&members, 1));
         assert!(!is_above(&members, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_counts_is_who_is_ready_and_how_far_it_has_come_back() {
+        let text = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+                    [pool.a]\nbackends = [\"a:1\", \"b:1\"]\nslow_start = \"10s\"";
+        let config = Config::parse(text, "test", Path::new("")).unwrap();
+        let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
+        let (full, back) = (&pool.backends()[0], &pool.backends()[1]);
+        let leases: Vec<_> = (0..110)
+            .filter_map(|_| Lease::of(full, Use::Tunnel))
+            .collect();
+        let excess = |closing| {
+            let excess = pool.excess(|id| if id == full.id() { closing } else { 0 }, 0, 0);
+            excess.iter().map(|(_, excess)| *excess).sum::<usize>()
+        };
+
+        pool.goes_down(back, "no answer");
+        assert_eq!(excess(0), 0, "nobody could take them");
+        pool.comes_up(back);
+        assert_eq!(excess(0), 10, "a tenth of a share is enough to begin with");
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(excess(0), 55);
+        assert_eq!(excess(10), 50, "those that are closing go anyway");
+        drop(leases);
     }
 
     fn members() -> impl Strategy<Value = Vec<Member>> {
