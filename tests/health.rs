@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use longwire::{pool::standing::State, websocket::Role};
-use tokio::time::Instant;
+use longwire::{
+    pool::standing::State,
+    websocket::{CloseCode, Role},
+};
+use tokio::time::{Instant, sleep};
 
-use crate::support::{BROKEN, Backend, Log, Mood, Moody, Proxy, frame, in_slow_motion, switching};
+use crate::support::{
+    BROKEN, Backend, Log, Mood, Moody, Proxy, Raw, frame, in_slow_motion, switching,
+};
 
 const HTTP: &str = "health = { check = \"http\" }";
 
@@ -147,12 +152,17 @@ async fn a_cookie_of_a_backend_that_is_down_moves_its_bearer_and_is_renewed() {
     assert_eq!(again.cookie(), None);
 }
 
-#[tokio::test(start_paused = true)]
-async fn tunnels_of_a_backend_that_goes_down_go_on() {
+/// A client whose backend, which the test plays, is down since.
+async fn with_backend_down(on_down: &str) -> (Proxy, Raw, Raw) {
     in_slow_motion();
     let (server, mut arrivals) = Backend::played().await;
-    let keys = "health = { check = \"http\", timeout = \"1s\", on_down = \"keep\" }";
-    let proxy = Proxy::fronting([&server]).pool(keys).start().await;
+    let keys =
+        format!("health = {{ check = \"http\", timeout = \"1s\", on_down = \"{on_down}\" }}");
+    let proxy = Proxy::fronting([&server])
+        .pool(&keys)
+        .pool("drain.over = \"5s\"")
+        .start()
+        .await;
     let mut client = proxy.raw().await;
     client.ask_for_websocket("/").await;
     let mut backend = loop {
@@ -168,8 +178,23 @@ async fn tunnels_of_a_backend_that_goes_down_go_on() {
     backend.send(switching(&[])).await;
     client.head().await;
     proxy.becomes(0, State::Down).await;
+    (proxy, client, backend)
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_of_a_backend_that_goes_down_go_on() {
+    let (_proxy, mut client, mut backend) = with_backend_down("keep").await;
+    sleep(Duration::from_secs(6)).await;
     backend.send(frame(0x81, b"still here", Role::Server)).await;
     assert_eq!(client.frame().await.unwrap().payload, b"still here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_of_a_backend_that_goes_down_are_drained_where_that_is_wanted() {
+    let (_proxy, mut client, _backend) = with_backend_down("drain").await;
+    let close = client.frame().await.unwrap();
+    let told = (CloseCode::SERVICE_RESTART, "backend is down");
+    assert_eq!(close.close(), Some(told));
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,7 +34,7 @@ use self::{
     standing::State,
 };
 use crate::{
-    config::{self, Intent, NoneReady, Returning},
+    config::{self, Intent, NoneReady, OnDown, Returning},
     stream::Stream,
 };
 
@@ -54,6 +54,8 @@ pub struct Pool {
     rebalance: Option<config::Rebalance>,
     connector: Connector,
     health: Option<Health>,
+    /// What a member that goes down does to its tunnels.
+    on_down: OnDown,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
     changes: watch::Sender<()>,
 }
@@ -105,6 +107,7 @@ impl Pool {
             max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
             retries: Retries::new(config.retries.clone()),
             connector: Connector::new(tls, timeouts.connect)?,
+            on_down: health.map(|health| health.on_down).unwrap_or_default(),
             health: health.map(|health| Health::new(health, tls)).transpose()?,
             entrance: Entrance::new(&config.admission.all, Scope::Pool, config.name.clone()),
             drain: config.drain,
@@ -134,7 +137,8 @@ impl Pool {
     /// Whether a member is to lose its tunnels.
     #[must_use]
     pub fn drains(&self, backend: &Backend) -> bool {
-        backend.standing.is_meant_to(Intent::Draining)
+        let is_lost = self.on_down == OnDown::Drain && backend.standing.is_down();
+        is_lost || backend.standing.is_meant_to(Intent::Draining)
     }
 
     /// How its tunnels are rebalanced, if they are.

@@ -63,7 +63,7 @@ impl Standing {
         let intent = self.intent.load(Relaxed);
         if intent == Intent::Maintenance as u8 {
             State::Maintenance
-        } else if self.is_down.load(Relaxed) {
+        } else if self.is_down() {
             State::Down
         } else if intent == Intent::Draining as u8 {
             State::Draining
@@ -87,6 +87,11 @@ impl Standing {
     /// What the operator wants.
     pub(super) fn is_meant_to(&self, intent: Intent) -> bool {
         self.intent.load(Relaxed) == intent as u8
+    }
+
+    /// Whether the checks say that it does not work.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.load(Relaxed)
     }
 
     /// The checks say that it does not work; whether that is new.
