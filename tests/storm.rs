@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::{join_all, pending};
 use longwire::websocket::{CloseCode, Role};
-use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, timeout},
+};
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
 use crate::support::{
@@ -31,6 +34,12 @@ async fn ask(proxy: &Proxy) -> Raw {
 /// The head of the answer to a handshake.
 async fn answer(proxy: &Proxy) -> String {
     ask(proxy).await.head().await
+}
+
+/// The next handshake that comes to a backend, as it must before long.
+async fn next(arrivals: &mut UnboundedReceiver<Raw>) -> Raw {
+    let arrival = timeout(Duration::from_secs(20), arrivals.recv()).await;
+    arrival.expect("a handshake").unwrap()
 }
 
 fn status(head: &str) -> &str {
@@ -167,7 +176,7 @@ impl Duo {
 
     /// The next handshake that comes to a backend.
     async fn arrival(&mut self, index: usize) -> Raw {
-        self.arrivals[index].recv().await.unwrap()
+        next(&mut self.arrivals[index]).await
     }
 
     /// How many handshakes have come to each that nobody has looked at.
@@ -267,8 +276,7 @@ async fn a_place_is_given_back_however_a_handshake_ends() {
         "101",
     ] {
         let mut client = ask(&proxy).await;
-        let arrived = arrivals.recv().await;
-        let mut backend = arrived.unwrap_or_else(|| panic!("let in before {end}"));
+        let mut backend = next(&mut arrivals).await;
         backend.head().await;
         assert_eq!(status(&answer(&proxy).await), "429", "one is under way");
         let expected = match end {
@@ -316,7 +324,7 @@ async fn a_client_that_leaves_the_line_makes_room_in_it() {
         .start()
         .await;
     let _first = ask(&proxy).await;
-    let mut under_way = arrivals.recv().await.unwrap();
+    let mut under_way = next(&mut arrivals).await;
     let second = ask(&proxy).await;
     all_is_quiet().await;
     assert_eq!(status(&answer(&proxy).await), "503");
@@ -326,8 +334,28 @@ async fn a_client_that_leaves_the_line_makes_room_in_it() {
     let mut third = ask(&proxy).await;
     assert!(third.is_silent().await, "it waits");
     under_way.grant_websocket().await;
-    arrivals.recv().await.unwrap().grant_websocket().await;
+    next(&mut arrivals).await.grant_websocket().await;
     assert_eq!(status(&third.head().await), "101");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_talks_early_and_leaves_keeps_its_place_in_the_line_until_its_deadline() {
+    in_slow_motion();
+    let backend = silent().await;
+    let proxy = Proxy::fronting([&backend])
+        .config("[admission]\nhandshakes = 1\nqueue = 1\nqueue_timeout = \"3s\"")
+        .start()
+        .await;
+    let _first = ask(&proxy).await;
+    all_is_quiet().await;
+    let mut second = ask(&proxy).await;
+    second.send(frame(0x81, b"hello", Role::Client)).await;
+    all_is_quiet().await;
+    drop(second);
+    all_is_quiet().await;
+    assert_eq!(status(&answer(&proxy).await), "503");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(ask(&proxy).await.is_silent().await, "there is room again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,10 +368,10 @@ async fn the_deadline_of_a_handshake_begins_behind_the_line() {
         .start()
         .await;
     let mut first = ask(&proxy).await;
-    let _stuck = arrivals.recv().await;
+    let _stuck = next(&mut arrivals).await;
     let mut second = ask(&proxy).await;
     assert_eq!(status(&first.head().await), "504");
-    let mut slow = arrivals.recv().await.unwrap();
+    let mut slow = next(&mut arrivals).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     slow.grant_websocket().await;
     assert_eq!(status(&second.head().await), "101");
