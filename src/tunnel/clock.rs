@@ -4,6 +4,7 @@
 //! nothing to read, and its deadlines are seconds long, so a second is fine enough.
 
 use std::{
+    num::NonZeroU32,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
@@ -17,9 +18,10 @@ pub struct Clock {
     now: AtomicU32,
 }
 
-/// A point in a worker's time: whole seconds since it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Tick(u32);
+/// A point in a worker's time: whole seconds since it began. Counted from 1, so that an `Option` of
+/// it is no larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick(NonZeroU32);
 
 impl Clock {
     /// A clock that begins now.
@@ -33,7 +35,7 @@ impl Clock {
 
     /// The last tick: up to a second behind the true time.
     pub fn now(&self) -> Tick {
-        Tick(self.now.load(Relaxed))
+        Tick::at(self.now.load(Relaxed))
     }
 
     /// Moves the clock on to the true time.
@@ -41,7 +43,7 @@ impl Clock {
         let seconds = self.began.elapsed().as_secs();
         let now = u32::try_from(seconds).unwrap_or(u32::MAX);
         self.now.store(now, Relaxed);
-        Tick(now)
+        Tick::at(now)
     }
 }
 
@@ -53,7 +55,12 @@ impl Default for Clock {
 
 impl Tick {
     /// No deadline.
-    pub const NEVER: Self = Self(u32::MAX);
+    pub const NEVER: Self = Self(NonZeroU32::MAX);
+
+    /// So many seconds after the beginning.
+    fn at(second: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(second))
+    }
 
     /// The first tick at which `duration` has surely passed since anything noted at this one.
     ///
@@ -72,11 +79,17 @@ impl Tick {
     }
 
     pub(super) fn to_bits(self) -> u32 {
-        self.0
+        self.0.get()
     }
 
     pub(super) fn from_bits(bits: u32) -> Self {
-        Self(bits)
+        Self(NonZeroU32::new(bits).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+impl Default for Tick {
+    fn default() -> Self {
+        Self::at(0)
     }
 }
 
@@ -86,9 +99,9 @@ mod tests {
 
     #[test]
     fn a_deadline_is_never_early() {
-        let noted = Tick(5);
-        assert_eq!(noted.after(Duration::from_secs(20)), Tick(26));
-        assert_eq!(noted.after(Duration::from_millis(1_500)), Tick(8));
+        let noted = Tick::at(5);
+        assert_eq!(noted.after(Duration::from_secs(20)), Tick::at(26));
+        assert_eq!(noted.after(Duration::from_millis(1_500)), Tick::at(8));
         assert_eq!(noted.after(Duration::MAX), Tick::NEVER);
     }
 
@@ -96,8 +109,8 @@ mod tests {
     async fn a_clock_that_missed_ticks_catches_up_at_the_next() {
         let clock = Clock::new();
         tokio::time::advance(Duration::from_millis(3_700)).await;
-        assert_eq!(clock.now(), Tick(0));
-        assert_eq!(clock.tick(), Tick(3));
-        assert_eq!(clock.now(), Tick(3));
+        assert_eq!(clock.now(), Tick::at(0));
+        assert_eq!(clock.tick(), Tick::at(3));
+        assert_eq!(clock.now(), Tick::at(3));
     }
 }
