@@ -12,6 +12,7 @@ mod policy;
 mod pump;
 pub mod rebalance;
 pub mod registry;
+mod rescue;
 mod watch;
 
 use std::{
@@ -28,10 +29,12 @@ use self::{
     leg::Leg,
     pump::{Failure, Farewell, Pump},
     registry::{CloseOrder, Place},
+    rescue::Rescuer,
 };
 pub use self::{
     end::{Cause, Ended, Party, TunnelEnd},
     policy::Policy,
+    rescue::Rescue,
     watch::Traffic,
 };
 use crate::{
@@ -57,6 +60,8 @@ pub struct Tunnel<C, B> {
     ending: Option<Ending>,
     /// When we decided that it has to end: from then on nothing postpones that.
     closed: Option<Tick>,
+    /// Who finds another backend, while one may take the place of this.
+    rescue: Option<Box<Rescuer<B>>>,
 }
 
 /// The socket of one side.
@@ -106,6 +111,7 @@ impl<C, B> Tunnel<C, B> {
             moved: now,
             ending: None,
             closed: None,
+            rescue: None,
         }
     }
 
@@ -118,6 +124,7 @@ impl<C, B> Tunnel<C, B> {
     fn end(&mut self, by: Party, cause: Cause, code: Option<CloseCode>, now: Tick) {
         let end = TunnelEnd { by, cause, code };
         self.ending.get_or_insert(Ending { end, since: now });
+        self.forgo_rescue();
     }
 
     /// Closes both sides on our account, unless they are about to end by themselves; that they do
@@ -141,7 +148,11 @@ impl<C, B> Tunnel<C, B> {
     fn cut_backend(&mut self, cause: Cause, now: Tick) -> bool {
         self.downward.set_farewell(&PEER_LOST);
         self.backend.cut();
-        self.end(Party::Backend, cause, None, now);
+        if cause == Cause::Dead && self.downward.lose_source() {
+            self.seek_another(cause, now);
+        } else {
+            self.end(Party::Backend, cause, None, now);
+        }
         true
     }
 
@@ -194,6 +205,10 @@ impl<C, B> Tunnel<C, B> {
         if self.closed.is_some() {
             return false;
         }
+        if now >= self.lingers_until() {
+            self.lose_backend(now);
+            return true;
+        }
         if let Some(order) = self.place.order() {
             self.close(order, now);
         } else if now >= self.expires {
@@ -211,10 +226,10 @@ impl<C, B> Tunnel<C, B> {
     /// Pings the idle and gives up the dead.
     fn keep_alive(&mut self, now: Tick) -> bool {
         // A side that we do not read from, since the other takes nothing, cannot be heard.
-        if self.upward.blocked().is_some() {
+        if self.upward.blocked().is_some() || self.keeps_all_it_may() {
             self.client.keepalive.heard(now);
         }
-        if self.downward.blocked().is_some() {
+        if self.downward.blocked().is_some() || self.upward.is_keeping() {
             self.backend.keepalive.heard(now);
         }
         let client = match self.client.keepalive.due(&self.policy.keepalive, now) {
@@ -248,7 +263,8 @@ impl<C, B> Tunnel<C, B> {
         let stalls = stalls.map(|since| since.map_or(Tick::NEVER, |s| s.after(self.policy.stall)));
         let next = deadlines.into_iter().chain(stalls).min();
         // A ping that waits for a boundary is due already; it is looked at again in a second.
-        next.unwrap_or(Tick::NEVER).min(lifetime).max(now)
+        let next = next.unwrap_or(Tick::NEVER).min(self.lingers_until());
+        next.min(lifetime).max(now)
     }
 
     /// When an ending tunnel is cut: what its peers still send postpones it, unless we closed.
@@ -265,32 +281,30 @@ where
 {
     /// Moves bytes both ways as far as they go. Ready when both directions have ended.
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<()> {
-        let (client, backend) = (&mut self.client, &mut self.backend);
         let before = (self.upward.traffic(), self.downward.traffic());
-        let mut upward = self
-            .upward
-            .poll(cx, client.source(), backend.destination(), now);
-        let mut downward = self
-            .downward
-            .poll(cx, backend.source(), client.destination(), now);
+        let mut upward = self.poll_upward(cx, now);
+        let mut downward = self.poll_downward(cx, now);
         let mut broken = None;
         while let Poll::Ready(Err(failure)) = &upward {
-            broken.get_or_insert(match failure {
-                Failure::Source => Party::Client,
-                Failure::Destination => backend.takes_no_more(Party::Backend),
+            broken = broken.or(match failure {
+                Failure::Source => Some(Party::Client),
+                Failure::Destination => {
+                    let party = self.backend.takes_no_more(Party::Backend);
+                    let is_loss = self.upward.keep() && self.note_loss(Cause::Reset, now);
+                    (!is_loss).then_some(party)
+                }
             });
-            upward = self
-                .upward
-                .poll(cx, client.source(), backend.destination(), now);
+            upward = self.poll_upward(cx, now);
         }
         while let Poll::Ready(Err(failure)) = &downward {
-            broken.get_or_insert(match failure {
-                Failure::Source => Party::Backend,
-                Failure::Destination => client.takes_no_more(Party::Client),
+            broken = broken.or(match failure {
+                Failure::Source => {
+                    let is_loss = self.downward.is_bereft() && self.note_loss(Cause::Reset, now);
+                    (!is_loss).then_some(Party::Backend)
+                }
+                Failure::Destination => Some(self.client.takes_no_more(Party::Client)),
             });
-            downward = self
-                .downward
-                .poll(cx, backend.source(), client.destination(), now);
+            downward = self.poll_downward(cx, now);
         }
         // A side that said Close and then broke has closed: what was read comes first.
         self.observe(before, broken, now);
@@ -300,9 +314,29 @@ where
         }
     }
 
+    fn poll_upward(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<Result<(), Failure>> {
+        let client = self.client.source();
+        match &self.rescue {
+            Some(rescue) if self.upward.is_keeping() => {
+                let most = rescue.buffer();
+                self.upward.poll_keeping::<_, B>(cx, client, most, now)
+            }
+            _ => {
+                let backend = self.backend.destination();
+                self.upward.poll(cx, client, backend, now)
+            }
+        }
+    }
+
+    fn poll_downward(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<Result<(), Failure>> {
+        let (backend, client) = (self.backend.source(), self.client.destination());
+        self.downward.poll(cx, backend, client, now)
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         loop {
             let now = self.place.now();
+            let had_hope = self.rescue.is_some();
             let pumps = self.poll_pumps(cx, now);
             let is_cut = self.place.is_cut();
             if is_cut {
@@ -317,7 +351,8 @@ where
             {
                 return Poll::Ready(ending.end);
             }
-            if !self.enforce(now) {
+            let has_lost_hope = had_hope && self.rescue.is_none();
+            if !(has_lost_hope || self.poll_rescue(cx, now) || self.enforce(now)) {
                 self.place.wake_at(self.next(now));
                 return Poll::Pending;
             }

@@ -43,7 +43,8 @@ impl Outbox {
         }
     }
 
-    /// Writes `bytes` behind what waits, keeping what the destination does not take.
+    /// Writes `bytes` behind what waits, keeping what the destination does not take, be it since
+    /// the write fails.
     pub(super) fn write<D: Socket + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
@@ -53,10 +54,16 @@ impl Outbox {
     ) -> io::Result<()> {
         while !bytes.is_empty() && self.waiting.is_none() && self.pipe.is_none() {
             match Pin::new(&mut *to).poll_write(cx, bytes) {
-                Poll::Ready(written) => {
-                    bytes = &bytes[written.and_then(some_bytes)?..];
-                    self.unflushed = true;
-                }
+                Poll::Ready(written) => match written.and_then(some_bytes) {
+                    Ok(written) => {
+                        bytes = &bytes[written..];
+                        self.unflushed = true;
+                    }
+                    Err(error) => {
+                        self.put(bytes);
+                        return Err(error);
+                    }
+                },
                 Poll::Pending => {
                     self.wait(to, now);
                     break;
@@ -121,6 +128,22 @@ impl Outbox {
     /// Drops what waits: nobody is there any more to take it.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Has what waits wait for another destination: what this one took is gone with it.
+    pub(super) fn change_destination(&mut self) {
+        self.unflushed = false;
+        self.blocked = None;
+    }
+
+    /// Whether the destination has taken all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_none() && self.pipe.is_none()
+    }
+
+    /// Bytes that wait, without those that the system moves.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
     }
 
     /// Since when the destination has taken nothing of what waits for it, if it does not.

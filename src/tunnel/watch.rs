@@ -17,6 +17,8 @@ pub(super) struct Watch {
     traffic: Traffic,
     /// Whether the frame begun is the last of its message.
     ends_message: bool,
+    /// Whether more fragments of a message follow the last frame of one.
+    has_open_message: bool,
     /// Whether the last frame was long: then the next one may be too.
     was_long: bool,
     /// What our pings to the source carry, once there was one.
@@ -39,12 +41,14 @@ impl Watch {
     pub(super) fn scan(&mut self, chunk: &mut [u8], until: Until) -> (Scanned, Traffic) {
         let mut messages = 0;
         let mut ends_message = self.ends_message;
+        let mut has_open_message = self.has_open_message;
         let mut was_long = self.was_long;
         let (token, close) = (self.token, &mut self.close);
         let scanned = self.scanner.scan(chunk, until, |header, payload| {
             // The next frame begins where the one before it has come to its end.
             messages += u64::from(ends_message);
             ends_message = header.ends_message();
+            has_open_message = leaves_open(header, has_open_message);
             was_long = header.payload_len >= LONG;
             judge(header, payload, token, close)
         });
@@ -52,6 +56,7 @@ impl Watch {
             messages += u64::from(std::mem::take(&mut ends_message));
         }
         self.ends_message = ends_message;
+        self.has_open_message = has_open_message;
         self.was_long = was_long;
         let bytes = scanned.released as u64;
         (scanned, Traffic { bytes, messages })
@@ -72,10 +77,16 @@ impl Watch {
         !self.scanner.is_inside_frame() && self.scanner.held().is_empty()
     }
 
+    /// Whether what has passed ends between two messages. What is held back has not passed.
+    pub(super) fn has_passed_whole_messages(&self) -> bool {
+        !self.scanner.is_inside_frame() && !self.has_open_message
+    }
+
     /// Begins a long frame whose header was seen, and has not passed.
     pub(super) fn begin(&mut self, header: &FrameHeader) {
         self.scanner.begin(header);
         self.ends_message = header.ends_message();
+        self.has_open_message = leaves_open(header, self.has_open_message);
     }
 
     /// Counts bytes of the frame begun that have passed without a scan.
@@ -105,6 +116,15 @@ impl Watch {
     /// The source's Close, if it has sent one, with its code if that has one.
     pub(super) fn close(&self) -> Option<Option<CloseCode>> {
         self.close
+    }
+}
+
+/// Whether a message is open behind a frame; control frames may stand between fragments.
+fn leaves_open(header: &FrameHeader, was_open: bool) -> bool {
+    if header.opcode.is_control() {
+        was_open
+    } else {
+        !header.fin
     }
 }
 

@@ -1,5 +1,6 @@
 //! One direction of a tunnel: read, scan, write; our control frames at boundaries only.
 
+mod change;
 mod long;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 use tokio::io::ReadBuf;
 
+pub(super) use self::change::Spare;
 use self::long::Step;
 use super::{
     clock::Tick,
@@ -49,6 +51,7 @@ pub(super) struct Pump {
     close: Option<Box<Farewell>>,
     /// What the destination is told if the source ends without a Close.
     farewell: &'static Farewell,
+    spare: Spare,
 }
 
 /// A code and a reason for a Close frame.
@@ -60,6 +63,10 @@ enum Phase {
     Passing,
     /// Our Close has gone, or the destination has: what is read is dropped.
     Dropping,
+    /// The source is lost, and another may come.
+    Bereft,
+    /// The destination is lost, and another may come: what is read is kept for it.
+    Keeping,
     /// The source has ended: what is pending is written, then the end itself.
     Ending,
     /// The end has been passed on.
@@ -100,12 +107,17 @@ impl Pump {
             ping: Ping::None,
             close: None,
             farewell,
+            spare: Spare::None,
         };
-        let mut glued = glued.to_vec();
-        let (scanned, passed) = pump.watch.scan(&mut glued, Until::ChunkEnd);
-        pump.outbox.put(&glued[..scanned.released]);
-        pump.watch.count(passed);
+        pump.begin_with(glued);
         pump
+    }
+
+    fn begin_with(&mut self, glued: &[u8]) {
+        let mut glued = glued.to_vec();
+        let (scanned, passed) = self.watch.scan(&mut glued, Until::ChunkEnd);
+        self.outbox.put(&glued[..scanned.released]);
+        self.watch.count(passed);
     }
 
     /// Moves bytes until one of the sides has to be waited for; ready when the end of the source
@@ -147,6 +159,7 @@ impl Pump {
                         Step::Move => ready!(self.poll_move(cx, from.as_deref()))?,
                     }
                 }
+                Phase::Bereft | Phase::Keeping => return Poll::Pending,
                 Phase::Ending => {
                     let shut = ready!(Pin::new(to).poll_shutdown(cx));
                     self.phase = Phase::Ended;
@@ -288,16 +301,21 @@ impl Pump {
             } else {
                 Until::ChunkEnd
             };
+            let begins_message = self.watch.has_passed_whole_messages();
             let (scanned, passed) = self.watch.scan(chunk, until);
-            if let (Phase::Passing, Some(to)) = (self.phase, destination.as_deref_mut()) {
-                self.watch.count(passed);
-                let released = &chunk[..scanned.released];
-                let written = self.outbox.write(cx, released, to, now);
-                if written.is_err() {
-                    // The rest is scanned all the same: the source may still say its Close.
-                    self.lose_destination();
-                    outcome = written;
+            let released = &chunk[..scanned.released];
+            match (self.phase, destination.as_deref_mut()) {
+                (Phase::Passing, Some(to)) => {
+                    self.watch.count(passed);
+                    let written = self.outbox.write(cx, released, to, now);
+                    if written.is_err() {
+                        // The rest is scanned all the same: the source may still say its Close.
+                        self.keep_unwritten(released.len(), begins_message);
+                        outcome = written;
+                    }
                 }
+                (Phase::Keeping, _) => self.keep_released(released, passed),
+                _ => {}
             }
             chunk = &mut chunk[scanned.rest..];
             self.put_in_ours();
@@ -314,7 +332,8 @@ impl Pump {
 
     /// Puts our frames into the stream, if it stands at a boundary and no Close has gone.
     fn put_in_ours(&mut self) {
-        if self.phase != Phase::Passing || self.watch.scanner.is_inside_frame() {
+        let is_open = matches!(self.phase, Phase::Passing | Phase::Bereft);
+        if !is_open || self.watch.scanner.is_inside_frame() {
             return;
         }
         if self.watch.close().is_some() {
@@ -336,8 +355,11 @@ impl Pump {
     }
 
     /// The source has ended: what was held back goes out, and a Close if there was none and the
-    /// stream stands between two frames.
+    /// stream stands between two frames. Unless another source may come.
     fn end(&mut self) {
+        if self.lose_source() {
+            return;
+        }
         if self.phase == Phase::Passing {
             let held = self.watch.scanner.release_held();
             self.outbox.put(&held);
@@ -356,8 +378,8 @@ impl Pump {
     fn lose_destination(&mut self) {
         self.outbox.clear();
         self.phase = match self.phase {
-            Phase::Passing | Phase::Dropping => Phase::Dropping,
-            Phase::Ending | Phase::Ended => Phase::Ended,
+            Phase::Passing | Phase::Dropping | Phase::Keeping => Phase::Dropping,
+            Phase::Bereft | Phase::Ending | Phase::Ended => Phase::Ended,
         };
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     stream::Socket,
     tunnel::{
         Cause, End, Ended, Party, Policy, Traffic, Tunnel, TunnelEnd,
-        registry::{CloseOrder, Registry},
+        registry::{CloseOrder, Place, Registry},
     },
     websocket::{
         CloseCode, Opcode, Role,
@@ -117,9 +117,23 @@ impl Running {
         C: Socket + Unpin + Send + 'static,
         B: Socket + Unpin + Send + 'static,
     {
+        Self::opened(policy, |policy, place| {
+            Tunnel::new(client, backend, policy, place)
+        })
+    }
+
+    /// Starts the tunnel that `open` opens, and the clock of its worker.
+    pub(super) fn opened<C, B>(
+        policy: Policy,
+        open: impl FnOnce(Arc<Policy>, Place) -> Tunnel<C, B>,
+    ) -> Self
+    where
+        C: Socket + Unpin + Send + 'static,
+        B: Socket + Unpin + Send + 'static,
+    {
         let registry = ticking_registry();
         let place = registry.enter(0, BackendId::next());
-        let task = tokio::spawn(Tunnel::new(client, backend, Arc::new(policy), place));
+        let task = tokio::spawn(open(Arc::new(policy), place));
         Self { registry, task }
     }
 

@@ -1,0 +1,159 @@
+//! A tunnel whose backend can be replaced, and a search that finds what the test says.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
+
+use super::rig::{BUFFER, Peer, Running, bare};
+use crate::{
+    stream::Socket,
+    tunnel::{End, Policy, Rescue, Tunnel},
+    websocket::Role,
+};
+
+/// The test's end of a search.
+pub(super) struct Lifeline {
+    find: UnboundedSender<Option<End<Mortal>>>,
+    begun: Arc<AtomicUsize>,
+}
+
+/// The tunnel's end of a search.
+struct Search {
+    found: UnboundedReceiver<Option<End<Mortal>>>,
+    begun: Arc<AtomicUsize>,
+}
+
+/// A backend's socket to which writing can be made to fail, while reading goes on.
+#[derive(Debug)]
+pub(super) struct Mortal {
+    socket: DuplexStream,
+    is_deaf: Arc<AtomicBool>,
+}
+
+/// A tunnel that is rescued, between a client and its first backend; `buffer` bytes are kept during
+/// a search.
+pub(super) fn open_rescued(policy: Policy, buffer: usize) -> (Peer, Peer, Running, Lifeline) {
+    let (client, client_socket) = tokio::io::duplex(BUFFER);
+    let (backend, mortal) = Mortal::pair(BUFFER);
+    let (tunnel, lifeline) = rescued(client_socket, mortal, policy, buffer);
+    (Peer::new(Role::Client, client), backend, tunnel, lifeline)
+}
+
+pub(super) fn rescued(
+    client: DuplexStream,
+    backend: Mortal,
+    policy: Policy,
+    buffer: usize,
+) -> (Running, Lifeline) {
+    let (find, found) = unbounded_channel();
+    let begun = Arc::<AtomicUsize>::default();
+    let search = Search {
+        found,
+        begun: Arc::clone(&begun),
+    };
+    let tunnel = Running::opened(policy, |policy, place| {
+        Tunnel::new(bare(client), bare(backend), policy, place).rescued_by(Box::new(search), buffer)
+    });
+    (tunnel, Lifeline { find, begun })
+}
+
+impl Lifeline {
+    /// Has the search under way, or else the next one, find a backend, and gives that.
+    pub(super) fn find(&self) -> Peer {
+        self.find_having_said(b"")
+    }
+
+    /// The same; it has sent `glued` right behind its 101.
+    pub(super) fn find_having_said(&self, glued: &'static [u8]) -> Peer {
+        let (backend, socket) = Mortal::pair(BUFFER);
+        self.find_this(End {
+            socket,
+            glued: Bytes::from_static(glued),
+        });
+        backend
+    }
+
+    pub(super) fn find_this(&self, end: End<Mortal>) {
+        // A tunnel that has ended looks for nobody.
+        let _ = self.find.send(Some(end));
+    }
+
+    /// Has the search fail.
+    pub(super) fn fail(&self) {
+        let _ = self.find.send(None);
+    }
+
+    /// How many searches have begun.
+    pub(super) fn searches(&self) -> usize {
+        self.begun.load(Relaxed)
+    }
+}
+
+impl Rescue<Mortal> for Search {
+    fn begin(&mut self) {
+        self.begun.fetch_add(1, Relaxed);
+    }
+
+    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Option<End<Mortal>>> {
+        self.found.poll_recv(cx).map(Option::flatten)
+    }
+}
+
+impl Mortal {
+    /// A socket that holds as much as that, and the backend behind it.
+    pub(super) fn pair(buffer: usize) -> (Peer, Self) {
+        let (backend, socket) = tokio::io::duplex(buffer);
+        let is_deaf = Arc::default();
+        (Peer::new(Role::Server, backend), Self { socket, is_deaf })
+    }
+
+    /// What makes writing to it fail.
+    pub(super) fn deafness(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_deaf)
+    }
+}
+
+impl Socket for Mortal {}
+
+impl AsyncRead for Mortal {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Mortal {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_deaf.load(Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
