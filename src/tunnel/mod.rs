@@ -336,7 +336,7 @@ where
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
         loop {
             let now = self.place.now();
-            let had_hope = self.rescue.is_some();
+            let had_rescue = self.has_rescue();
             let pumps = self.poll_pumps(cx, now);
             let is_cut = self.place.is_cut();
             if is_cut {
@@ -351,8 +351,8 @@ where
             {
                 return Poll::Ready(ending.end);
             }
-            let has_lost_hope = had_hope && self.rescue.is_none();
-            if !(has_lost_hope || self.poll_rescue(cx, now) || self.enforce(now)) {
+            let has_given_up = had_rescue && !self.has_rescue();
+            if !(has_given_up || self.poll_rescue(cx, now) || self.enforce(now)) {
                 self.place.wake_at(self.next(now));
                 return Poll::Pending;
             }

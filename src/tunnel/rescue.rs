@@ -35,8 +35,18 @@ pub(super) struct Rescuer<B> {
     buffer: usize,
     /// How the backend was lost, and since when it has been known.
     loss: Option<(Cause, Tick)>,
-    is_searching: bool,
+    stage: Stage,
     changes: Changes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The tunnel has a backend.
+    Ready,
+    /// Another is looked for.
+    Searching,
+    /// The tunnel is about to end. What the rescue keeps alive for its backend lives on till then.
+    Over,
 }
 
 /// When the last changes of the backend were, the oldest first.
@@ -61,7 +71,7 @@ impl<C, B> Tunnel<C, B> {
             rescue,
             buffer,
             loss: None,
-            is_searching: false,
+            stage: Stage::Ready,
             changes: Changes::default(),
         }));
         self
@@ -69,10 +79,17 @@ impl<C, B> Tunnel<C, B> {
 
     /// Notes how the backend was lost, if another may take its place; says whether one may.
     pub(super) fn note_loss(&mut self, cause: Cause, now: Tick) -> bool {
-        if let Some(rescuer) = &mut self.rescue {
-            rescuer.loss.get_or_insert((cause, now));
-        }
-        self.rescue.is_some()
+        let rescuer = self.rescue.as_mut().filter(|rescuer| rescuer.is_of_use());
+        rescuer
+            .map(|rescuer| rescuer.loss.get_or_insert((cause, now)))
+            .is_some()
+    }
+
+    /// Whether another backend may take the place of this.
+    pub(super) fn has_rescue(&self) -> bool {
+        self.rescue
+            .as_ref()
+            .is_some_and(|rescuer| rescuer.is_of_use())
     }
 
     /// Begins or goes on with the search for another backend, if this one is lost. Says whether
@@ -81,7 +98,7 @@ impl<C, B> Tunnel<C, B> {
         let Some(rescuer) = &mut self.rescue else {
             return false;
         };
-        if !rescuer.is_searching {
+        if rescuer.stage != Stage::Searching {
             let is_lost = self.downward.is_bereft();
             if is_lost {
                 self.seek_another(Cause::Eof, now);
@@ -108,7 +125,7 @@ impl<C, B> Tunnel<C, B> {
             Some(rescuer) if can_change && rescuer.changes.may_follow(now) => {
                 self.backend.cut();
                 rescuer.changes.note(now);
-                rescuer.is_searching = true;
+                rescuer.stage = Stage::Searching;
                 rescuer.rescue.begin();
             }
             _ => self.lose_backend(now),
@@ -122,7 +139,7 @@ impl<C, B> Tunnel<C, B> {
         self.downward.set_farewell(&BACKEND_LEFT);
         if let Some(rescuer) = &mut self.rescue {
             rescuer.loss = None;
-            rescuer.is_searching = false;
+            rescuer.stage = Stage::Ready;
         }
     }
 
@@ -135,12 +152,18 @@ impl<C, B> Tunnel<C, B> {
 
     /// The tunnel is about to end: no other backend is wanted any more.
     pub(super) fn forgo_rescue(&mut self) {
-        let Some(rescuer) = self.rescue.take() else {
+        let rescuer = self.rescue.as_mut().filter(|rescuer| rescuer.is_of_use());
+        let Some(rescuer) = rescuer else {
             return;
         };
-        if rescuer.is_searching && self.upward.close().is_some() {
-            // Nobody else will answer the client's Close.
-            self.downward.set_farewell(&CLOSED);
+        if rescuer.stage == Stage::Searching {
+            self.rescue = None;
+            if self.upward.close().is_some() {
+                // Nobody else will answer it.
+                self.downward.set_farewell(&CLOSED);
+            }
+        } else {
+            rescuer.stage = Stage::Over;
         }
         self.upward.give_up();
         self.downward.give_up();
@@ -148,7 +171,8 @@ impl<C, B> Tunnel<C, B> {
 
     /// Until when a backend that takes nothing any more is listened to.
     pub(super) fn lingers_until(&self) -> Tick {
-        let rescuer = self.rescue.as_ref().filter(|rescuer| !rescuer.is_searching);
+        let rescuer = self.rescue.as_ref();
+        let rescuer = rescuer.filter(|rescuer| rescuer.stage == Stage::Ready);
         match rescuer.and_then(|rescuer| rescuer.loss) {
             Some((_, since)) => since.after(self.policy.close),
             None => Tick::NEVER,
@@ -163,6 +187,10 @@ impl<C, B> Tunnel<C, B> {
 }
 
 impl<B> Rescuer<B> {
+    fn is_of_use(&self) -> bool {
+        self.stage != Stage::Over
+    }
+
     pub(super) fn buffer(&self) -> usize {
         self.buffer
     }
@@ -186,7 +214,7 @@ impl<B> fmt::Debug for Rescuer<B> {
         f.debug_struct("Rescuer")
             .field("buffer", &self.buffer)
             .field("loss", &self.loss)
-            .field("is_searching", &self.is_searching)
+            .field("stage", &self.stage)
             .field("changes", &self.changes)
             .finish_non_exhaustive()
     }
