@@ -57,7 +57,7 @@ pub use self::{
         Health, HttpCheck, Intent, NoneReady, OnDown, Pool, Question, Rebalance, RebalanceOrder,
         Retries, Returning, Statuses, WebsocketCheck,
     },
-    route::{Refusal, Route},
+    route::{OnBackendLoss, Refusal, Route},
     secret::Secret,
     server::{Server, TrustedHeader, TrustedProxies},
     timeouts::Timeouts,

@@ -2,17 +2,18 @@
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use http::HeaderValue;
 use toml::Spanned;
 
 use super::{
-    diagnostics::Span,
+    diagnostics::{Problem, Span},
     field::Field,
     host::{HostPattern, host_header},
     keepalive::{self, Keepalive},
     reading::Reported,
     section::{Section, Setting},
-    values::{one_of, text},
+    values::{one_of, size, text},
 };
 
 /// `[[route]]`: host + path → pool, with its policies.
@@ -30,6 +31,21 @@ pub struct Route {
     pub keepalive: Keepalive,
     /// How a client hears that its handshake is refused for now. Default: by the status.
     pub refusal: Refusal,
+    /// `on_backend_loss`, with `reconnect_buffer`: what becomes of a tunnel that has lost its
+    /// backend. Default: it is closed.
+    pub on_backend_loss: OnBackendLoss,
+}
+
+/// What becomes of a tunnel whose backend is lost without a Close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBackendLoss {
+    /// It is closed.
+    Close,
+    /// It is connected to another backend by the same handshake, where that is possible.
+    Reconnect {
+        /// How much is kept of what the client sends meanwhile. Default: 64 KiB. Up to 16 MiB.
+        buffer: usize,
+    },
 }
 
 /// How a client hears that it is to come back later.
@@ -53,6 +69,7 @@ pub(super) struct Draft {
     pub(super) keepalive: keepalive::Draft,
     set_host: Result<Option<HeaderValue>, Reported>,
     refusal: Refusal,
+    on_backend_loss: OnBackendLoss,
 }
 
 impl Draft {
@@ -73,6 +90,7 @@ impl Draft {
                 |field| one_of(field, &REFUSALS),
                 Refusal::default(),
             ),
+            on_backend_loss: on_backend_loss(section),
         }
     }
 
@@ -85,6 +103,7 @@ impl Draft {
             set_host: self.set_host?,
             keepalive: self.keepalive.keepalive(),
             refusal: self.refusal,
+            on_backend_loss: self.on_backend_loss,
         })
     }
 }
@@ -95,6 +114,37 @@ fn keepalive_over(section: &Section<'_>, base: &keepalive::Draft) -> keepalive::
         field.table(|section| Ok(keepalive::Draft::read(section, base)))
     });
     own.ok().flatten().unwrap_or_else(|| base.clone())
+}
+
+fn on_backend_loss(section: &Section<'_>) -> OnBackendLoss {
+    const BUFFER: usize = 64 * 1024;
+    let choices = [
+        ("close", OnBackendLoss::Close),
+        ("reconnect", OnBackendLoss::Reconnect { buffer: BUFFER }),
+    ];
+    let chosen = |field: &Field<'_>| one_of(field, &choices);
+    let chosen = section.setting("on_backend_loss", chosen, OnBackendLoss::Close);
+    let sizes = ByteSize::b(0)..=ByteSize::mib(16);
+    let buffer = section.setting("reconnect_buffer", |field| size(field, sizes), BUFFER);
+    match (*chosen, &buffer.place) {
+        (OnBackendLoss::Reconnect { .. }, _) => OnBackendLoss::Reconnect { buffer: *buffer },
+        (OnBackendLoss::Close, Some(place)) if !chosen.is_faulty => {
+            section
+                .reading
+                .report(useless_buffer(place.clone(), chosen.place));
+            OnBackendLoss::Close
+        }
+        (OnBackendLoss::Close, _) => OnBackendLoss::Close,
+    }
+}
+
+fn useless_buffer(buffer: Span, on_backend_loss: Option<Span>) -> Problem {
+    let problem = Problem::at(buffer, "`reconnect_buffer` is of no use here")
+        .helping("only a route with on_backend_loss = \"reconnect\" keeps anything");
+    match on_backend_loss {
+        Some(place) => problem.beside(place, "`on_backend_loss` is here"),
+        None => problem.expecting("`on_backend_loss` has its default, \"close\""),
+    }
 }
 
 fn path(field: &Field<'_>) -> Result<String, Reported> {

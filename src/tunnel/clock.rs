@@ -75,7 +75,7 @@ impl Tick {
 
     /// How many seconds after `earlier` it is.
     pub(super) fn since(self, earlier: Self) -> u32 {
-        self.0.saturating_sub(earlier.0)
+        self.0.get().saturating_sub(earlier.0.get())
     }
 
     pub(super) fn to_bits(self) -> u32 {

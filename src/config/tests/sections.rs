@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use super::{
-    super::{HostPattern, LogFormat, TrustedHeader},
+    super::{HostPattern, LogFormat, OnBackendLoss, TrustedHeader},
     least_and, listener, problems, refuses, route, valid,
 };
 
@@ -336,5 +336,44 @@ fn empty_lists_are_refused_where_one_is_needed() {
             "there is no route",
             "there is no pool"
         ]
+    );
+}
+
+#[test]
+fn a_lost_backend_closes_its_tunnels_unless_a_route_says_otherwise() {
+    let lost = |extra: &str| valid(&route(extra)).routes[0].on_backend_loss;
+    assert_eq!(lost(""), OnBackendLoss::Close);
+    assert_eq!(lost("on_backend_loss = \"close\""), OnBackendLoss::Close);
+    let reconnect = "on_backend_loss = \"reconnect\"";
+    let buffer = |buffer| OnBackendLoss::Reconnect { buffer };
+    assert_eq!(lost(reconnect), buffer(65_536));
+    let kept = |size| lost(&format!("{reconnect}\nreconnect_buffer = {size}"));
+    assert_eq!(kept("0"), buffer(0));
+    assert_eq!(kept("\"16MiB\""), buffer(16 << 20));
+}
+
+#[test]
+fn what_is_kept_while_another_backend_is_looked_for_is_bounded_and_of_use() {
+    let reconnect = "on_backend_loss = \"reconnect\"\n";
+    let buffer = "reconnect_buffer = \"17MiB\"";
+    refuses(
+        &route(&format!("{reconnect}{buffer}")),
+        buffer,
+        &["16.0 MiB"],
+    );
+    let buffer = "reconnect_buffer = \"1KiB\"";
+    let words = &["of no use", "has its default, \"close\"", "\"reconnect\""];
+    refuses(&route(buffer), buffer, words);
+    let close = format!("on_backend_loss = \"close\"\n{buffer}");
+    refuses(
+        &route(&close),
+        buffer,
+        &["of no use", "`on_backend_loss` is here"],
+    );
+    let misspelt = format!("on_backend_loss = \"reconect\"\n{buffer}");
+    refuses(
+        &route(&misspelt),
+        "on_backend_loss",
+        &["did you mean `reconnect`"],
     );
 }

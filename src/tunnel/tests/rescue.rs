@@ -170,7 +170,7 @@ async fn an_order_to_close_is_obeyed_meanwhile() {
     let (mut client, first, tunnel, _lifeline) = open_rescued(QUIET, KEPT);
     drop(first);
     settle().await;
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
 
     assert_eq!(client.hears_close().await, (1001, "the proxy stops".into()));
     client.close(1001).await;

@@ -154,7 +154,7 @@ async fn nor_for_one_that_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn nor_while_the_tunnel_is_being_closed() {
     let (mut client, mut backend, tunnel, lifeline) = open_rescued(QUIET, KEPT);
-    tunnel.registry.close_all(SHUTDOWN);
+    tunnel.registry.close_all(&SHUTDOWN);
     assert_eq!(backend.hears_close().await.0, 1001);
     drop(backend);
     assert_eq!(client.hears_close().await.0, 1001);
