@@ -23,6 +23,22 @@ pub struct Offer {
     extensions: Vec<Vec<u8>>,
 }
 
+/// What a backend's 101 has agreed on with the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    subprotocol: Option<HeaderValue>,
+    /// In the order in which they are applied.
+    extensions: Vec<Extension>,
+}
+
+/// An extension with its parameters (RFC 6455, section 9.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Extension {
+    name: Vec<u8>,
+    /// Sorted, for their order means nothing.
+    parameters: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
 /// Why a request that asks for a WebSocket cannot have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadOffer {
@@ -147,6 +163,62 @@ impl Offer {
         only(answer, &SEC_WEBSOCKET_PROTOCOL)
             .is_some_and(|chosen| self.subprotocols.iter().any(|offered| chosen == &**offered))
     }
+}
+
+impl Agreed {
+    /// What an answer with `headers` agrees on.
+    #[must_use]
+    pub fn on(headers: &HeaderMap) -> Self {
+        Self {
+            subprotocol: headers.get(SEC_WEBSOCKET_PROTOCOL).cloned(),
+            extensions: tokens(headers, &SEC_WEBSOCKET_EXTENSIONS)
+                .map(Extension::read)
+                .collect(),
+        }
+    }
+
+    /// Whether a client goes on in the same way with another endpoint that agrees on the same: what
+    /// it sends depends on nothing that it sent before. So it is without extensions, and where each
+    /// message is compressed by itself (RFC 7692, section 7.1.1.2).
+    #[must_use]
+    pub fn lets_client_change_endpoint(&self) -> bool {
+        match self.extensions.as_slice() {
+            [] => true,
+            [only] => only.compresses_each_client_message_by_itself(),
+            _ => false,
+        }
+    }
+}
+
+impl Extension {
+    fn read(written: &[u8]) -> Self {
+        let mut parts = written.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let mut parameters: Vec<_> = parts.map(parameter).collect();
+        parameters.sort();
+        Self { name, parameters }
+    }
+
+    fn compresses_each_client_message_by_itself(&self) -> bool {
+        let mut names = self.parameters.iter().map(|(name, _)| name);
+        self.name == b"permessage-deflate"
+            && names.any(|name| name == b"client_no_context_takeover")
+    }
+}
+
+/// A parameter's name, and its value without the quotes that it may be written in.
+fn parameter(written: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+    let mut halves = written
+        .splitn(2, |byte| *byte == b'=')
+        .map(<[u8]>::trim_ascii);
+    let name = halves.next().unwrap_or_default().to_ascii_lowercase();
+    let value = halves.next().map(|value| {
+        let inner = value
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
+        inner.unwrap_or(value).to_vec()
+    });
+    (name, value)
 }
 
 /// The `Sec-WebSocket-Accept` that `key` asks for (RFC 6455, section 4.2.2).
@@ -351,6 +423,45 @@ mod tests {
             checked(&[("sec-websocket-extensions", "x-other")]),
             Err(BadAnswer::Extension("x-other".into()))
         );
+    }
+
+    fn agreed(subprotocol: &'static str, extensions: &[&'static str]) -> Agreed {
+        let mut headers = HeaderMap::new();
+        if !subprotocol.is_empty() {
+            let chosen = HeaderValue::from_static(subprotocol);
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
+        }
+        for extension in extensions {
+            let extension = HeaderValue::from_static(extension);
+            headers.append(SEC_WEBSOCKET_EXTENSIONS, extension);
+        }
+        Agreed::on(&headers)
+    }
+
+    #[test]
+    fn the_same_is_agreed_on_however_it_is_written() {
+        let one = agreed("chat", &["permessage-deflate; a=10; b"]);
+        assert_eq!(one, agreed("chat", &["Permessage-Deflate;B ; A = \"10\""]));
+        assert_ne!(one, agreed("Chat", &["permessage-deflate; a=10; b"]));
+        assert_ne!(one, agreed("", &["permessage-deflate; a=10; b"]));
+        assert_ne!(one, agreed("chat", &["permessage-deflate; a=11; b"]));
+        assert_ne!(one, agreed("chat", &["permessage-deflate; a=10"]));
+        assert_ne!(one, agreed("chat", &[]));
+        assert_eq!(agreed("", &["x, y"]), agreed("", &["x", "y"]));
+        assert_ne!(agreed("", &["x, y"]), agreed("", &["y, x"]));
+    }
+
+    #[test]
+    fn a_client_can_change_endpoints_where_its_compressor_remembers_nothing() {
+        let can = |extensions| agreed("", extensions).lets_client_change_endpoint();
+        assert!(can(&[]));
+        assert!(can(&[
+            "permessage-deflate; server_max_window_bits=10; client_no_context_takeover"
+        ]));
+        assert!(!can(&["permessage-deflate"]));
+        assert!(!can(&["permessage-deflate; server_no_context_takeover"]));
+        assert!(!can(&["x-other; client_no_context_takeover"]));
+        assert!(!can(&["permessage-deflate; client_no_context_takeover, x"]));
     }
 
     #[test]
