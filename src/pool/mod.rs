@@ -1,4 +1,4 @@
-//! A named group of backends: affinity first, then balance → [`Lease`].
+//! A named group of backends: affinity first, then balance → [`Lease`](backend::Lease).
 
 pub mod admission;
 pub mod affinity;
@@ -11,6 +11,7 @@ pub mod idle;
 pub mod outlier;
 pub mod rebalance;
 mod retries;
+mod selection;
 pub mod standing;
 
 use std::{
@@ -18,23 +19,24 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
+pub use self::selection::{Selected, Selection};
 use self::{
     admission::{Crowded, Entrance, Pass, Scope},
-    affinity::{Affinity, Asker, Claim, Outcome, Wish},
-    backend::{Backend, Lease, Use},
-    balance::{Balancer, Choice},
+    affinity::{Affinity, Asker},
+    backend::{Backend, Use},
+    balance::Balancer,
     connect::{ConnectError, Connector},
     health::Health,
     outlier::Seen,
-    retries::{Attempts, Retries},
+    retries::Retries,
     standing::State,
 };
 use crate::{
-    config::{self, Intent, NoneReady, OnDown, Returning},
+    config::{self, Intent, NoneReady, OnDown},
     stream::Stream,
 };
 
@@ -58,28 +60,6 @@ pub struct Pool {
     on_down: OnDown,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
     changes: watch::Sender<()>,
-}
-
-/// A selection under way: backends are tried until one takes the request.
-#[derive(Debug)]
-pub struct Selection<'p> {
-    pool: &'p Pool,
-    used_for: Use,
-    claim: Claim,
-    tried: Vec<usize>,
-    /// Those of a handshake; plain requests are not counted.
-    attempts: Option<Attempts>,
-}
-
-/// What came of a selection.
-#[derive(Debug)]
-pub struct Selected {
-    /// The use of the backend that took the request.
-    pub lease: Lease,
-    /// What became of the client's affinity.
-    pub affinity: Outcome,
-    /// The affinity cookie that the client is to be given.
-    pub cookie: Option<HeaderValue>,
 }
 
 impl Pool {
@@ -126,6 +106,11 @@ impl Pool {
     #[must_use]
     pub fn backends(&self) -> &[Arc<Backend>] {
         &self.backends
+    }
+
+    fn position(&self, backend: &Arc<Backend>) -> Option<usize> {
+        let mut backends = self.backends.iter();
+        backends.position(|own| Arc::ptr_eq(own, backend))
     }
 
     /// How the tunnels of a member are closed that [is to lose them](Self::drains).
@@ -241,20 +226,7 @@ impl Pool {
     /// Begins to select a backend for what `asker` wants to use it for.
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
-        let mut claim = self.affinity.claim(asker);
-        if let (Use::Tunnel, Wish::This { index, .. }) = (used_for, claim.wish)
-            && self.lets_go(index)
-        {
-            let outcome = Outcome::Moved;
-            claim.wish = Wish::Anyone { outcome };
-        }
-        Selection {
-            pool: self,
-            used_for,
-            claim,
-            tried: Vec::new(),
-            attempts: (used_for == Use::Tunnel).then(|| self.retries.begin()),
-        }
+        Selection::begin(self, asker, used_for)
     }
 
     /// Connects to one of its backends.
@@ -278,118 +250,4 @@ impl Pool {
 
     /// How often [`forget_expired`](Self::forget_expired) is worth calling.
     pub const FORGET_EVERY: Duration = Duration::from_secs(10);
-}
-
-/// The backends to try: the one that the client's affinity asks for, then others, until none is left
-/// that takes clients, or no further one is allowed.
-impl Iterator for Selection<'_> {
-    type Item = Lease;
-
-    fn next(&mut self) -> Option<Lease> {
-        let mut candidate = self.candidate();
-        if let (Some(_), Some(attempts)) = (candidate, &mut self.attempts)
-            && !self.pool.retries.allow(attempts)
-        {
-            return None;
-        }
-        loop {
-            let index = candidate.take()?;
-            self.tried.push(index);
-            // Another worker may have taken the last place meanwhile.
-            if let Some(lease) = Lease::of(&self.pool.backends[index], self.used_for) {
-                return Some(lease);
-            }
-            candidate = self.candidate();
-        }
-    }
-}
-
-impl Selection<'_> {
-    fn candidate(&self) -> Option<usize> {
-        let now = Instant::now();
-        let state = |index: usize| self.pool.backends[index].state(now);
-        let takes_new = |index| state(index) == State::Ready;
-        let takes_returning = |index| match state(index) {
-            State::Ready => true,
-            State::Draining => self.pool.drain.returning == Returning::Keep,
-            State::Ejected | State::Down | State::Maintenance => false,
-        };
-        let might_work = |index| matches!(state(index), State::Ejected | State::Down);
-        let chosen = self.wished(takes_returning, takes_new, now);
-        match self.pool.none_ready {
-            NoneReady::Fail => chosen,
-            NoneReady::TryAll => chosen.or_else(|| self.wished(might_work, might_work, now)),
-        }
-    }
-
-    /// The backend that the client's affinity asks for, or else one by balance, among those that
-    /// were not tried and have room.
-    fn wished(
-        &self,
-        takes_returning: impl Fn(usize) -> bool,
-        takes_new: impl Fn(usize) -> bool,
-        now: Instant,
-    ) -> Option<usize> {
-        let is_open = |index: usize| {
-            !self.tried.contains(&index) && self.pool.backends[index].has_room(self.used_for)
-        };
-        let takes_new = |index: usize| is_open(index) && takes_new(index);
-        let Pool {
-            affinity, backends, ..
-        } = self.pool;
-        let crowded = self.crowded(takes_new, now);
-        let takes_new = |index: usize| takes_new(index) && !crowded.contains(&index);
-        let wished = match &self.claim.wish {
-            Wish::Anyone { .. } => None,
-            Wish::This { index, .. } => {
-                Some(*index).filter(|index| is_open(*index) && takes_returning(*index))
-            }
-            Wish::Ranked { key } => affinity.home(*key, backends, takes_new, now),
-        };
-        let choice = match *self.tried {
-            [] => Choice::First,
-            _ => Choice::Substitute,
-        };
-        wished.or_else(|| self.pool.balancer.choose(backends, takes_new, choice, now))
-    }
-
-    /// Whether no backend is ready, full or not.
-    #[must_use]
-    pub fn finds_none_ready(&self) -> bool {
-        let now = Instant::now();
-        let mut backends = self.pool.backends.iter();
-        !backends.any(|backend| backend.state(now) == State::Ready)
-    }
-
-    /// Those of the backends that `takes_new` allows at which a handshake would have to wait: nobody
-    /// new is sent there, unless it would be so at all of them.
-    fn crowded(&self, takes_new: impl Fn(usize) -> bool, now: Instant) -> Vec<usize> {
-        if self.used_for == Use::Request {
-            return Vec::new();
-        }
-        let allowed = || (0..self.pool.backends.len()).filter(|index| takes_new(*index));
-        let is_crowded = |index: &usize| !self.pool.backends[*index].is_open(now);
-        let crowded: Vec<_> = allowed().filter(is_crowded).collect();
-        if crowded.len() < allowed().count() {
-            crowded
-        } else {
-            Vec::new()
-        }
-    }
-
-    /// Ends the selection with the backend that took the request.
-    #[must_use]
-    pub fn settle(self, mut lease: Lease) -> Selected {
-        let mut backends = self.pool.backends.iter();
-        let chosen = backends.position(|backend| Arc::ptr_eq(backend, lease.backend()));
-        let chosen = chosen.expect("a lease of this selection is of a member of its pool");
-        let affinity = &self.pool.affinity;
-        let bond = affinity.bind(&self.claim, chosen, self.used_for);
-        lease.hold(bond.hold);
-        Selected {
-            lease,
-            affinity: bond.outcome,
-            cookie: bond.cookie,
-        }
-    }
 }

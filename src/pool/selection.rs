@@ -1,0 +1,192 @@
+//! The choice of a backend for one use: affinity first, then balance, until one takes it.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use tokio::time::Instant;
+
+use super::{
+    Pool,
+    affinity::{Asker, Claim, Outcome, Wish},
+    backend::{Backend, Lease, Use},
+    balance::Choice,
+    retries::Attempts,
+    standing::State,
+};
+use crate::config::{NoneReady, Returning};
+
+/// A selection under way: backends are tried until one takes the request.
+#[derive(Debug)]
+pub struct Selection<'p> {
+    pool: &'p Pool,
+    used_for: Use,
+    claim: Claim,
+    tried: Vec<usize>,
+    /// Those of a handshake; plain requests are not counted.
+    attempts: Option<Attempts>,
+    /// One that is taken only if there is no other.
+    avoided: Option<usize>,
+}
+
+/// What came of a selection.
+#[derive(Debug)]
+pub struct Selected {
+    /// The use of the backend that took the request.
+    pub lease: Lease,
+    /// What became of the client's affinity.
+    pub affinity: Outcome,
+    /// The affinity cookie that the client is to be given.
+    pub cookie: Option<HeaderValue>,
+}
+
+/// The backends to try: the one that the client's affinity asks for, then others, until none is left
+/// that takes clients, or no further one is allowed.
+impl Iterator for Selection<'_> {
+    type Item = Lease;
+
+    fn next(&mut self) -> Option<Lease> {
+        let mut candidate = self.candidate();
+        if let (Some(_), Some(attempts)) = (candidate, &mut self.attempts)
+            && !self.pool.retries.allow(attempts)
+        {
+            return None;
+        }
+        loop {
+            let index = candidate.take()?;
+            self.tried.push(index);
+            // Another worker may have taken the last place meanwhile.
+            if let Some(lease) = Lease::of(&self.pool.backends[index], self.used_for) {
+                return Some(lease);
+            }
+            candidate = self.candidate();
+        }
+    }
+}
+
+impl<'p> Selection<'p> {
+    pub(super) fn begin(pool: &'p Pool, asker: &Asker<'_>, used_for: Use) -> Self {
+        let mut claim = pool.affinity.claim(asker);
+        if let (Use::Tunnel, Wish::This { index, .. }) = (used_for, claim.wish)
+            && pool.lets_go(index)
+        {
+            let outcome = Outcome::Moved;
+            claim.wish = Wish::Anyone { outcome };
+        }
+        Self {
+            pool,
+            used_for,
+            claim,
+            tried: Vec::new(),
+            attempts: (used_for == Use::Tunnel).then(|| pool.retries.begin()),
+            avoided: None,
+        }
+    }
+
+    /// Tries `backend` last, whatever the client's affinity asks for.
+    #[must_use]
+    pub fn avoiding(mut self, backend: &Arc<Backend>) -> Self {
+        self.avoided = self.pool.position(backend);
+        self
+    }
+
+    /// Whether no backend is ready, full or not.
+    #[must_use]
+    pub fn finds_none_ready(&self) -> bool {
+        let now = Instant::now();
+        let mut backends = self.pool.backends.iter();
+        !backends.any(|backend| backend.state(now) == State::Ready)
+    }
+
+    /// Ends the selection with the backend that took the request.
+    #[must_use]
+    pub fn settle(self, mut lease: Lease) -> Selected {
+        let chosen = self.pool.position(lease.backend());
+        let chosen = chosen.expect("a lease of this selection is of a member of its pool");
+        let affinity = &self.pool.affinity;
+        let bond = affinity.bind(&self.claim, chosen, self.used_for);
+        lease.hold(bond.hold);
+        Selected {
+            lease,
+            affinity: bond.outcome,
+            cookie: bond.cookie,
+        }
+    }
+
+    /// The next one to try.
+    fn candidate(&self) -> Option<usize> {
+        let now = Instant::now();
+        let is_left = |index: usize| {
+            !self.tried.contains(&index) && self.pool.backends[index].has_room(self.used_for)
+        };
+        let Some(avoided) = self.avoided else {
+            return self.best(is_left, now);
+        };
+        let other = self.best(|index| index != avoided && is_left(index), now);
+        other.or_else(|| self.best(is_left, now))
+    }
+
+    /// The best of those that are ready, or, where the pool says so, of all that might work.
+    fn best(&self, is_left: impl Fn(usize) -> bool, now: Instant) -> Option<usize> {
+        let state = |index: usize| self.pool.backends[index].state(now);
+        let takes_new = |index| is_left(index) && state(index) == State::Ready;
+        let takes_returning = |index| is_left(index) && self.takes_returning(state(index));
+        let might_work =
+            |index| is_left(index) && matches!(state(index), State::Ejected | State::Down);
+        let chosen = self.wished(takes_returning, takes_new, now);
+        match self.pool.none_ready {
+            NoneReady::Fail => chosen,
+            NoneReady::TryAll => chosen.or_else(|| self.wished(might_work, might_work, now)),
+        }
+    }
+
+    fn takes_returning(&self, state: State) -> bool {
+        match state {
+            State::Ready => true,
+            State::Draining => self.pool.drain.returning == Returning::Keep,
+            State::Ejected | State::Down | State::Maintenance => false,
+        }
+    }
+
+    /// The backend that the client's affinity asks for, or else one by balance.
+    fn wished(
+        &self,
+        takes_returning: impl Fn(usize) -> bool,
+        takes_new: impl Fn(usize) -> bool,
+        now: Instant,
+    ) -> Option<usize> {
+        let Pool {
+            affinity,
+            backends,
+            balancer,
+            ..
+        } = self.pool;
+        let crowded = self.crowded(&takes_new, now);
+        let takes_new = |index: usize| takes_new(index) && !crowded.contains(&index);
+        let wished = match &self.claim.wish {
+            Wish::Anyone { .. } => None,
+            Wish::This { index, .. } => Some(*index).filter(|index| takes_returning(*index)),
+            Wish::Ranked { key } => affinity.home(*key, backends, takes_new, now),
+        };
+        let choice = match *self.tried {
+            [] => Choice::First,
+            _ => Choice::Substitute,
+        };
+        wished.or_else(|| balancer.choose(backends, takes_new, choice, now))
+    }
+
+    /// Those of the backends that `takes_new` allows at which a handshake would have to wait: nobody
+    /// new is sent there, unless it would be so at all of them.
+    fn crowded(&self, takes_new: impl Fn(usize) -> bool, now: Instant) -> Vec<usize> {
+        if self.used_for == Use::Request {
+            return Vec::new();
+        }
+        let allowed = || (0..self.pool.backends.len()).filter(|index| takes_new(*index));
+        let is_crowded = |index: &usize| !self.pool.backends[*index].is_open(now);
+        let crowded: Vec<_> = allowed().filter(is_crowded).collect();
+        if crowded.len() < allowed().count() {
+            crowded
+        } else {
+            Vec::new()
+        }
+    }
+}
