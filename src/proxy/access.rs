@@ -1,4 +1,5 @@
-//! Access events: one for each plain request, two for each tunnel.
+//! Access events: one for each plain request, two for each tunnel, and one each time that a tunnel
+//! moves to another backend.
 
 use std::{
     fmt::Write,
@@ -152,6 +153,26 @@ impl Record {
                 backend = self.backend_name(),
                 affinity = %self.affinity(),
                 "tunnel opened"
+            );
+        }
+    }
+
+    /// The event of a tunnel that has lost the backend `from` and goes on with `to`.
+    pub(super) fn tunnel_moved(&self, from: &Backend, to: &Arc<Backend>) {
+        self.tries(to);
+        if let Some(asked) = &self.asked {
+            info!(
+                target: TARGET,
+                tunnel = self.tunnel.get(),
+                client = %asked.client,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
+                route = self.route_name(),
+                pool = self.pool_name(),
+                from = from.name(),
+                backend = to.name(),
+                "tunnel moved"
             );
         }
     }
