@@ -116,7 +116,7 @@ impl Exchange<'_> {
 }
 
 /// A 101 that fits the offer as the client gets it, and the way to the backend's socket.
-fn granted(
+pub(super) fn granted(
     mut response: Response<Incoming>,
     offer: &Offer,
 ) -> Result<(Response<ReplyBody>, OnUpgrade), BadAnswer> {
@@ -172,7 +172,7 @@ pub(super) fn client_end(upgraded: Upgraded) -> End<Stream> {
 }
 
 /// The socket under an upgraded connection, with what hyper had read of it already.
-fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> End<S> {
+pub(super) fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> End<S> {
     let parts = upgraded
         .downcast::<TokioIo<S>>()
         .expect("we gave hyper no other kind of socket");
