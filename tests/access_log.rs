@@ -71,6 +71,41 @@ async fn a_tunnel_that_is_cut_has_its_event_too() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_moves_to_another_backend_has_an_event() {
+    let (first, mut arrivals) = Backend::played().await;
+    let (second, mut later) = Backend::played().await;
+    let reconnecting = format!(
+        "[[route]]\npath = \"/feed\"\npool = \"feed\"\non_backend_loss = \"reconnect\"\n\
+         [pool.feed]\nbackends = [\"{}\", \"{}\"]\n[log]\nformat = \"json\"",
+        first.address, second.address
+    );
+    let mut log = Logged::start(&first, &reconnecting).await;
+    let mut client = log.raw().await;
+    client.ask_for_websocket("/feed").await;
+    let mut backend = arrivals.recv().await.unwrap();
+    backend.grant_websocket().await;
+    client.head().await;
+    log.process.event("tunnel opened").await;
+
+    drop(backend);
+    let mut backend = later.recv().await.unwrap();
+    backend.grant_websocket().await;
+    let moved = log.process.event("tunnel moved").await;
+    drop(client);
+    let ended = log.process.event("tunnel ended").await;
+
+    assert_eq!(moved["target"], "longwire::access");
+    assert_eq!(moved["tunnel"], 1);
+    assert_eq!(moved["client"], "127.0.0.1");
+    assert_eq!(moved["path"], "/feed");
+    assert_eq!(moved["pool"], "feed");
+    assert_eq!(moved["from"], first.address.to_string());
+    assert_eq!(moved["backend"], second.address.to_string());
+    assert_eq!(ended["backend"], second.address.to_string());
+    assert_eq!(ended["ended_by"], "client");
+}
+
+#[tokio::test]
 async fn a_plain_request_has_one_event() {
     let backend = Backend::http(|_| async { Response::new("hello".into()) }).await;
     let mut log = Logged::start(&backend, "[log]\nformat = \"json\"").await;

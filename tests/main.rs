@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod plain_http;
 mod rebalance;
+mod reconnect;
 mod retries;
 mod routes;
 mod smuggling;

@@ -214,8 +214,9 @@ impl Record {
     }
 
     /// Notes that the backend has left the tunnel without a Close.
-    pub(super) fn lost(&self, backend: &Backend) {
-        if let Some(route) = self.route.get() {
+    pub(super) fn lost(&self) {
+        let backend = self.backend.lock().expect("no holder panics");
+        if let (Some(route), Some(backend)) = (self.route.get(), &*backend) {
             route.pool.note(backend, Seen::Lost(self.arrived.elapsed()));
         }
     }

@@ -140,7 +140,10 @@ impl Handshake<'_> {
 
 /// A backend's answer to a handshake. Nothing that the client sends behind its own part goes to the
 /// backend before.
-async fn answer(stream: Stream, head: request::Parts) -> Result<Response<Incoming>, hyper::Error> {
+pub(super) async fn answer(
+    stream: Stream,
+    head: request::Parts,
+) -> Result<Response<Incoming>, hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {

@@ -9,6 +9,7 @@ mod handshake;
 mod headers;
 mod later;
 mod patience;
+mod reconnect;
 mod reply;
 mod route;
 mod target;

@@ -53,6 +53,9 @@ pub(super) enum Rejection {
     /// The backend has not answered in time.
     #[error("the backend did not answer in time")]
     TimedOut,
+    /// The backend has answered a repeated handshake with a failure of its own.
+    #[error("the backend failed: {0}")]
+    Unwilling(StatusCode),
     /// The backend's 101 is no answer to the client's offer.
     #[error("the backend sent a bad 101: {0}")]
     BadAnswer(#[from] BadAnswer),
@@ -93,6 +96,7 @@ impl Rejection {
             }
             Self::Unreachable(ConnectError::Failed { .. })
             | Self::Broken(_)
+            | Self::Unwilling(_)
             | Self::BadAnswer(_)
             | Self::Unasked
             | Self::AnswerCoding

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, sync::Arc};
 use http::HeaderValue;
 
 use crate::{
-    config::{self, HostPattern, Refusal},
+    config::{self, HostPattern, OnBackendLoss, Refusal},
     pool::Pool,
     tunnel::Policy,
 };
@@ -25,6 +25,7 @@ pub(super) struct Route {
     pub(super) set_host: Option<HeaderValue>,
     pub(super) policy: Arc<Policy>,
     pub(super) refusal: Refusal,
+    pub(super) on_backend_loss: OnBackendLoss,
     host: HostPattern,
     path: String,
 }
@@ -38,6 +39,7 @@ impl Routes {
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
                 refusal: route.refusal,
+                on_backend_loss: route.on_backend_loss,
                 host: route.host.clone(),
                 path: route.path.clone(),
             })

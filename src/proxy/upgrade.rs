@@ -21,17 +21,24 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::{
-    Exchange, access::Record, body::ReplyBody, handshake::Handshake, headers, patience::Patience,
+    Exchange,
+    access::Record,
+    body::ReplyBody,
+    handshake::Handshake,
+    headers,
+    patience::Patience,
+    reconnect::{Reconnect, Replay},
     reply::Rejection,
 };
 use crate::{
+    config::OnBackendLoss,
     pool::{
         backend::{Lease, Use},
         outlier::Seen,
     },
     stream::Stream,
     tunnel::{End, Policy, Tunnel, registry::Place},
-    websocket::handshake::{BadAnswer, Offer},
+    websocket::handshake::{Agreed, BadAnswer, Offer},
 };
 
 /// A tunnel whose sides are still in hyper's hands.
@@ -39,6 +46,8 @@ struct Nascent {
     policy: Arc<Policy>,
     place: Place,
     keep: Keep,
+    /// The way to another backend, which then keeps the lease.
+    reconnect: Option<(Box<Reconnect>, usize)>,
 }
 
 /// A tunnel and what it keeps alive. A future written by hand, since one that the compiler makes of
@@ -51,7 +60,7 @@ struct Kept {
 /// What a tunnel keeps alive as long as it lives, and tells at its end.
 struct Keep {
     record: Arc<Record>,
-    lease: Lease,
+    _lease: Option<Lease>,
     _permit: Arc<dyn Send + Sync>,
 }
 
@@ -70,6 +79,7 @@ impl Exchange<'_> {
         let mut head = self.head_for_backend(request);
         head.headers.remove(TE);
         headers::switch_to_websocket(&mut head.headers);
+        let replay = self.replay(&head, offer);
 
         let pool = &self.route.pool;
         let handshake = Handshake {
@@ -97,18 +107,30 @@ impl Exchange<'_> {
         if let Some(cookie) = &selected.cookie {
             answer.headers_mut().append(SET_COOKIE, cookie.clone());
         }
-        tokio::spawn(self.nascent(selected.lease).begin(client, backend));
+        let replay = replay.and_then(|replay| replay.agreed(Agreed::on(answer.headers())));
+        let nascent = self.nascent(selected.lease, replay);
+        tokio::spawn(nascent.begin(client, backend));
         Ok(answer)
     }
 
-    fn nascent(&self, lease: Lease) -> Nascent {
+    fn nascent(&self, lease: Lease, replay: Option<Replay>) -> Nascent {
         let worker = self.arrival.connection.worker;
+        let place = self.proxy.registry.enter(worker, lease.backend().id());
+        let record = Arc::clone(self.arrival.record);
+        let (lease, reconnect) = match (replay, self.route.on_backend_loss) {
+            (Some(replay), OnBackendLoss::Reconnect { buffer }) => {
+                let reconnect = Box::new(Reconnect::new(replay, record, lease));
+                (None, Some((reconnect, buffer)))
+            }
+            _ => (Some(lease), None),
+        };
         Nascent {
+            reconnect,
             policy: Arc::clone(&self.route.policy),
-            place: self.proxy.registry.enter(worker, lease.backend().id()),
+            place,
             keep: Keep {
                 record: Arc::clone(self.arrival.record),
-                lease,
+                _lease: lease,
                 _permit: Arc::clone(&self.arrival.connection.permit),
             },
         }
@@ -136,7 +158,11 @@ impl Nascent {
     async fn begin(self, client: OnUpgrade, backend: OnUpgrade) {
         match tokio::try_join!(client, backend) {
             Ok((client, backend)) => {
-                let tunnel = Tunnel::new(client_end(client), end(backend), self.policy, self.place);
+                let mut tunnel =
+                    Tunnel::new(client_end(client), end(backend), self.policy, self.place);
+                if let Some((reconnect, buffer)) = self.reconnect {
+                    tunnel = tunnel.rescued_by(reconnect, buffer);
+                }
                 self.keep.record.tunnel_opened(tunnel.id());
                 tokio::spawn(Kept {
                     tunnel,
@@ -156,7 +182,7 @@ impl Future for Kept {
         let ended = ready!(Pin::new(&mut *tunnel).poll(cx));
         keep.record.tunnel_ended(tunnel.id(), &ended);
         if ended.end.is_loss_of_backend() {
-            keep.record.lost(keep.lease.backend());
+            keep.record.lost();
         }
         Poll::Ready(())
     }

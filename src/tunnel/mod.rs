@@ -34,7 +34,7 @@ use self::{
 pub use self::{
     end::{Cause, Ended, Party, TunnelEnd},
     policy::Policy,
-    rescue::Rescue,
+    rescue::{Found, Rescue},
     watch::Traffic,
 };
 use crate::{

@@ -261,7 +261,7 @@ impl Place {
     }
 
     /// Sets which backend serves the tunnel from now on.
-    pub fn serve(&self, backend: BackendId) {
+    pub(super) fn serve(&self, backend: BackendId) {
         self.live.backend.store(backend.to_bits(), Relaxed);
     }
 

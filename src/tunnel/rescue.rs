@@ -16,7 +16,7 @@ use super::{
     leg::Leg,
     pump::{Farewell, Spare},
 };
-use crate::websocket::CloseCode;
+use crate::{pool::backend::BackendId, websocket::CloseCode};
 
 /// Finds another backend for a tunnel that has lost its own.
 pub trait Rescue<B>: Send {
@@ -25,7 +25,16 @@ pub trait Rescue<B>: Send {
 
     /// The backend that was found, its handshake complete; `None` if the search has failed. To be
     /// polled only while a search is under way.
-    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Option<End<B>>>;
+    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Option<Found<B>>>;
+}
+
+/// Another backend for a tunnel.
+#[derive(Debug)]
+pub struct Found<B> {
+    /// Its socket.
+    pub end: End<B>,
+    /// Which one it is.
+    pub backend: BackendId,
 }
 
 /// A tunnel's rescue, and how far it is.
@@ -107,7 +116,10 @@ impl<C, B> Tunnel<C, B> {
         }
         match rescuer.rescue.poll_found(cx) {
             Poll::Pending => return false,
-            Poll::Ready(Some(backend)) => self.change_backend(backend, now),
+            Poll::Ready(Some(Found { end, backend })) => {
+                self.place.serve(backend);
+                self.change_backend(end, now);
+            }
             Poll::Ready(None) => {
                 self.downward.set_farewell(&NO_OTHER);
                 self.lose_backend(now);

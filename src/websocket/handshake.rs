@@ -24,7 +24,7 @@ pub struct Offer {
 }
 
 /// What a backend's 101 has agreed on with the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Agreed {
     subprotocol: Option<HeaderValue>,
     /// In the order in which they are applied.

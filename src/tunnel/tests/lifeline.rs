@@ -18,8 +18,9 @@ use tokio::{
 
 use super::rig::{BUFFER, Peer, Running, bare};
 use crate::{
+    pool::backend::BackendId,
     stream::Socket,
-    tunnel::{End, Policy, Rescue, Tunnel},
+    tunnel::{End, Found, Policy, Rescue, Tunnel},
     websocket::Role,
 };
 
@@ -106,8 +107,14 @@ impl Rescue<Mortal> for Search {
         self.begun.fetch_add(1, Relaxed);
     }
 
-    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Option<End<Mortal>>> {
-        self.found.poll_recv(cx).map(Option::flatten)
+    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Option<Found<Mortal>>> {
+        let found = self.found.poll_recv(cx).map(Option::flatten);
+        found.map(|end| {
+            end.map(|end| Found {
+                end,
+                backend: BackendId::next(),
+            })
+        })
     }
 }
 

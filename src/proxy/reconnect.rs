@@ -1,0 +1,215 @@
+//! Another backend for a tunnel that has lost its own: the client's handshake is repeated.
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{StatusCode, request};
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::{
+    Exchange,
+    access::Record,
+    handshake::answer,
+    reply::Rejection,
+    route::Route,
+    upgrade::{end, granted},
+};
+use crate::{
+    config::OnBackendLoss,
+    pool::{
+        affinity::Asker,
+        backend::{Backend, Lease, Use},
+        outlier::Seen,
+    },
+    stream::Stream,
+    tunnel::{End, Found, Rescue},
+    websocket::handshake::{Agreed, Offer},
+};
+
+/// How long backends that fail for the moment are left alone before they are tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A tunnel's way to another backend. Holds the use of the one that it has.
+pub(super) struct Reconnect {
+    replay: Arc<Replay>,
+    record: Arc<Record>,
+    backend: Arc<Backend>,
+    /// `None` while another is looked for.
+    lease: Option<Lease>,
+    search: Option<Search>,
+}
+
+/// A search under way.
+type Search = Pin<Box<dyn Future<Output = Option<Taken>> + Send>>;
+
+/// A backend that goes on where the lost one ended, in use.
+struct Taken {
+    lease: Lease,
+    end: End<Stream>,
+}
+
+/// A handshake that can be repeated, and what has come of it.
+pub(super) struct Replay {
+    /// As backends get it.
+    head: request::Parts,
+    offer: Offer,
+    agreed: Agreed,
+    ip: IpAddr,
+    over_tls: bool,
+    route: Arc<Route>,
+    /// How long a search may take.
+    limit: Duration,
+}
+
+/// Why a round over the backends has found none.
+enum Failure {
+    /// One of them could not answer now.
+    ForNow,
+    /// All of them have answered, and none goes on as the lost one did.
+    ForGood,
+}
+
+impl Exchange<'_> {
+    /// What a tunnel has to keep so that it can be reconnected, if its route wants that.
+    pub(super) fn replay(&self, head: &request::Parts, offer: &Offer) -> Option<Replay> {
+        match self.route.on_backend_loss {
+            OnBackendLoss::Close => None,
+            OnBackendLoss::Reconnect { .. } => Some(Replay {
+                head: head.clone(),
+                offer: offer.clone(),
+                agreed: Agreed::default(),
+                ip: self.arrival.client.ip(),
+                over_tls: self.arrival.connection.over_tls,
+                route: Arc::clone(self.route),
+                limit: self.proxy.timeouts.handshake,
+            }),
+        }
+    }
+}
+
+impl Replay {
+    /// The same with what the backend's answer agreed on; `None` if no other could go on from there.
+    pub(super) fn agreed(self, agreed: Agreed) -> Option<Self> {
+        agreed
+            .lets_client_change_endpoint()
+            .then_some(Self { agreed, ..self })
+    }
+
+    /// Looks for a backend in place of `lost`, which is tried last.
+    async fn find(self: Arc<Self>, lost: Arc<Backend>) -> Option<Taken> {
+        let search = async {
+            loop {
+                match self.ask_all(&lost).await {
+                    Ok(found) => return Some(found),
+                    Err(Failure::ForGood) => return None,
+                    Err(Failure::ForNow) => sleep(PAUSE).await,
+                }
+            }
+        };
+        timeout(self.limit, search).await.ok().flatten()
+    }
+
+    /// Asks one backend after the other until one agrees.
+    async fn ask_all(&self, lost: &Arc<Backend>) -> Result<Taken, Failure> {
+        let pool = &self.route.pool;
+        let asker = Asker {
+            ip: self.ip,
+            over_tls: self.over_tls,
+            headers: &self.head.headers,
+            uri: &self.head.uri,
+        };
+        // Those that lose their backend together are a crowd too.
+        let _pass = pool.admit().await.map_err(|_| Failure::ForNow)?;
+        let mut selection = pool.select(&asker, Use::Tunnel).avoiding(lost);
+        let mut failure = None;
+        while let Some(lease) = selection.next() {
+            // Or else one that hangs would leave the others no time.
+            let asked = timeout(self.limit / 2, self.ask_one(lease.backend()));
+            match asked.await.unwrap_or(Err(Rejection::TimedOut)) {
+                Ok(Some(end)) => {
+                    let lease = selection.settle(lease).lease;
+                    return Ok(Taken { lease, end });
+                }
+                Ok(None) => failure = failure.or(Some(Failure::ForGood)),
+                Err(error) => {
+                    if matches!(error, Rejection::TimedOut) {
+                        pool.note(lease.backend(), Seen::BadHandshake);
+                    }
+                    debug!(%error, backend = lease.backend().name(), "trying the next backend");
+                    failure = Some(Failure::ForNow);
+                }
+            }
+        }
+        Err(failure.unwrap_or(Failure::ForNow))
+    }
+
+    /// The way to a backend that agrees on what was agreed on before; `None` if it does not.
+    async fn ask_one(&self, backend: &Backend) -> Result<Option<End<Stream>>, Rejection> {
+        let pool = &self.route.pool;
+        let _pass = backend.admit().await?;
+        let connected = pool.connect(backend).await;
+        let stream = connected.inspect_err(|_| pool.note(backend, Seen::Unreachable))?;
+        let answered = answer(stream, self.head.clone()).await;
+        let response = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
+        let status = response.status();
+        if status.is_server_error() {
+            pool.note(backend, Seen::BadHandshake);
+            return Err(Rejection::Unwilling(status));
+        }
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            pool.note(backend, Seen::Answered);
+            return Ok(None);
+        }
+        let granted = granted(response, &self.offer);
+        let (answer, socket) = granted.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
+        pool.note(backend, Seen::Granted);
+        if Agreed::on(answer.headers()) != self.agreed {
+            return Ok(None);
+        }
+        Ok(Some(end(socket.await?)))
+    }
+}
+
+impl Reconnect {
+    /// The way on from the backend that `lease` is for.
+    pub(super) fn new(replay: Replay, record: Arc<Record>, lease: Lease) -> Self {
+        Self {
+            replay: Arc::new(replay),
+            record,
+            backend: Arc::clone(lease.backend()),
+            lease: Some(lease),
+            search: None,
+        }
+    }
+}
+
+impl Rescue<Stream> for Reconnect {
+    fn begin(&mut self) {
+        self.lease = None;
+        let replay = Arc::clone(&self.replay);
+        self.search = Some(Box::pin(replay.find(Arc::clone(&self.backend))));
+    }
+
+    fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Option<Found<Stream>>> {
+        let Some(search) = &mut self.search else {
+            return Poll::Ready(None);
+        };
+        let found = ready!(search.as_mut().poll(cx));
+        self.search = None;
+        Poll::Ready(found.map(|Taken { lease, end }| {
+            self.record.lost();
+            let backend = Arc::clone(lease.backend());
+            self.record.tunnel_moved(&self.backend, &backend);
+            self.backend = backend;
+            self.lease = Some(lease);
+            let backend = self.backend.id();
+            Found { end, backend }
+        }))
+    }
+}
