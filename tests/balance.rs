@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use futures_util::future::{join_all, pending};
+use futures_util::future::join_all;
 use longwire::pool::backend::Backend as Member;
 
 use crate::support::{Backend, Client, Pair, Proxy, Raw, header, naming_cluster, until};
@@ -114,7 +114,7 @@ async fn handshakes_at_the_same_moment_are_spread() {
     // Nobody is answered, so all are under way together.
     let mut backends = Vec::new();
     for _ in 0..3 {
-        backends.push(Backend::serving(|_socket, _| pending()).await);
+        backends.push(Backend::silent().await);
     }
     for balance in ["least-tunnels", "round-robin"] {
         let proxy = Proxy::fronting(&backends).pool(&format!("balance = \"{balance}\""));

@@ -138,35 +138,15 @@ fn check_name(field: &Field<'_>) -> Result<(), Reported> {
 
 impl Pool {
     fn read(section: &Section<'_>, name: &str, admission: PoolAdmission) -> Result<Self, Reported> {
-        let max_tunnels = section.or("max_tunnels", |field| positive(field).map(Some), None);
-        let backends = section.required(
-            "backends",
-            "expected its members: backends = [\"127.0.0.1:9001\"]",
-            |field| backend::all(field, max_tunnels),
-        );
-        let balance = section.or(
-            "balance",
-            |field| one_of(field, &BALANCES),
-            Balance::default(),
-        );
-        let affinity = section.or("affinity", Affinity::read, Affinity::None);
-        let slow_start = section.or(
-            "slow_start",
-            |field| or_off(field, duration),
-            Some(Duration::from_secs(10)),
-        );
-        let none_ready = section.or(
-            "none_ready",
-            |field| one_of(field, &NONE_READY),
-            NoneReady::default(),
-        );
-        let ejection = section.or(
-            "ejection",
-            |field| or_off(field, |field| field.table(Ejection::read)),
-            Some(Ejection::default()),
-        );
-        let retries = section.table("retries", Retries::read)?;
+        // Everything is read before the first fault ends it, so that every fault is told.
+        let backends = members(section);
         let sound = backends.as_deref().unwrap_or_default();
+        let balance = section.or("balance", balance, Balance::default());
+        let affinity = section.or("affinity", Affinity::read, Affinity::None);
+        let slow_start = slow_start(section);
+        let none_ready = section.or("none_ready", none_ready, NoneReady::default());
+        let ejection = ejection(section);
+        let retries = section.table("retries", Retries::read);
         let health = section.optional("health", |field| {
             field.table(|section| Health::read(section, sound))
         });
@@ -175,31 +155,55 @@ impl Pool {
         let rebalance = section.optional("rebalance", |field| {
             Rebalance::read(field, &affinity, count)
         });
-        let backends = match backends {
-            Ok(backends) => backends,
-            Err(reported) => {
-                // Whether it may be here, the backends would say; what is in it can be checked.
-                let _ = section.optional("tls", |field| field.table(BackendTls::read_parts));
-                return Err(reported);
-            }
+        let tls = match &backends {
+            Ok(backends) => BackendTls::read(section, backends),
+            // Whether it may be here, the backends would say; what is in it can be checked.
+            Err(_) => section
+                .optional("tls", |field| field.table(BackendTls::read_parts))
+                .map(|_| None),
         };
-        let tls = BackendTls::read(section, &backends)?;
         Ok(Self {
             name: name.to_owned(),
-            backends: backends.into_iter().map(Spanned::into_inner).collect(),
+            backends: backends?.into_iter().map(Spanned::into_inner).collect(),
             balance,
             affinity,
             slow_start,
             none_ready,
             ejection,
-            retries,
+            retries: retries?,
             health: health?,
             admission,
             drain,
             rebalance: rebalance?,
-            tls,
+            tls: tls?,
         })
     }
+}
+
+fn members(section: &Section<'_>) -> Result<Vec<Spanned<Backend>>, Reported> {
+    let max_tunnels = section.or("max_tunnels", |field| positive(field).map(Some), None);
+    let expected = "expected its members: backends = [\"127.0.0.1:9001\"]";
+    section.required("backends", expected, |field| {
+        backend::all(field, max_tunnels)
+    })
+}
+
+fn balance(field: &Field<'_>) -> Result<Balance, Reported> {
+    one_of(field, &BALANCES)
+}
+
+fn slow_start(section: &Section<'_>) -> Option<Duration> {
+    let default = Duration::from_secs(10);
+    section.or("slow_start", |field| or_off(field, duration), Some(default))
+}
+
+fn none_ready(field: &Field<'_>) -> Result<NoneReady, Reported> {
+    one_of(field, &NONE_READY)
+}
+
+fn ejection(section: &Section<'_>) -> Option<Ejection> {
+    let read = |field: &Field<'_>| or_off(field, |field| field.table(Ejection::read));
+    section.or("ejection", read, Some(Ejection::default()))
 }
 
 impl fmt::Display for Balance {

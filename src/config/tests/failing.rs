@@ -70,8 +70,10 @@ fn wrong_settings_are_refused() {
         ("retries = { statuses = [101] }", "from 400 to 599"),
         ("retries = { statuses = 503 }", "an array"),
         ("retries = { budget = 200 }", "from 0 to 100"),
+        ("retries = 3\ndrain = { code = 1001 }", "a table"),
     ] {
-        refuses(&with(line), line, &[word]);
+        let first = line.lines().next().unwrap_or_default();
+        refuses(&with(line), first, &[word]);
     }
     let backend = "{ address = \"a:1\", state = \"drainning\" }";
     let text = backends(&format!("[{backend}]"), "");
