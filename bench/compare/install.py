@@ -90,9 +90,14 @@ def _run(command: list[str], **how: object) -> None:
     try:
         subprocess.run(command, check=True, stdout=sys.stderr, stdin=subprocess.DEVNULL, **how)
     except FileNotFoundError:
-        sys.exit(f"bench/run: {command[0]} is not installed")
+        sys.exit(f"{_us()}: {command[0]} is not installed")
     except subprocess.CalledProcessError as error:
-        sys.exit(f"bench/run: `{' '.join(command[:3])} …` ended with status {error.returncode}")
+        sys.exit(f"{_us()}: `{' '.join(command[:3])} …` ended with status {error.returncode}")
+
+
+def _us() -> str:
+    """The command that was given."""
+    return f"bench/{Path(sys.argv[0]).name}"
 
 
 def _say(what: str) -> None:

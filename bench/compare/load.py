@@ -6,6 +6,7 @@ import select
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .failure import Failure
 from .processes import Process
@@ -26,19 +27,14 @@ class Answer:
     p999_microseconds: float
 
 
-class Load(Process):
-    """Clients and their backend in one process."""
+class Obedient(Process):
+    """A process that answers every line that it is given with one of JSON."""
 
-    def __init__(
-        self, program: Path, *, backend: int, target: int, tls: bool, cpu: int, folder: Path
-    ) -> None:
-        command = [str(program), "drive"]
-        command += ["--backend", f"127.0.0.1:{backend}", "--target", f"127.0.0.1:{target}"]
-        command += ["--tls"] if tls else []
-        super().__init__(command, cpu=cpu, log=folder / "load.log", piped=True)
+    def __init__(self, command: list[str], *, cpu: int, log: Path) -> None:
+        super().__init__(command, cpu=cpu, log=log, piped=True)
         self._inbox = b""
 
-    def order(self, order: str, seconds: float) -> Answer:
+    def ask(self, order: str, seconds: float) -> dict[str, Any]:
         """Gives an order and waits for its answer, but no longer than so many seconds."""
         try:
             os.write(self.stdin.fileno(), order.encode() + b"\n")
@@ -50,15 +46,7 @@ class Load(Process):
         answer = json.loads(line)
         if "error" in answer:
             raise Failure(answer["error"])
-        return Answer(**answer)
-
-    def open(self, count: int) -> None:
-        """Opens so many tunnels, each of which carries a message."""
-        self.order(f"open {count}", 20 + count / 200)
-
-    def close(self) -> None:
-        """Closes all tunnels with a Close."""
-        self.order("close", 30)
+        return answer
 
     def _line(self, deadline: float) -> bytes | None:
         while b"\n" not in self._inbox:
@@ -71,3 +59,27 @@ class Load(Process):
             self._inbox += chunk
         line, self._inbox = self._inbox.split(b"\n", 1)
         return line
+
+
+class Load(Obedient):
+    """Clients and their backend in one process."""
+
+    def __init__(
+        self, program: Path, *, backend: int, target: int, tls: bool, cpu: int, folder: Path
+    ) -> None:
+        command = [str(program), "drive"]
+        command += ["--backend", f"127.0.0.1:{backend}", "--target", f"127.0.0.1:{target}"]
+        command += ["--tls"] if tls else []
+        super().__init__(command, cpu=cpu, log=folder / "load.log")
+
+    def order(self, order: str, seconds: float) -> Answer:
+        """Gives an order and waits for its answer, but no longer than so many seconds."""
+        return Answer(**self.ask(order, seconds))
+
+    def open(self, count: int) -> None:
+        """Opens so many tunnels, each of which carries a message."""
+        self.order(f"open {count}", 20 + count / 200)
+
+    def close(self) -> None:
+        """Closes all tunnels with a Close."""
+        self.order("close", 30)

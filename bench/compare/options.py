@@ -57,12 +57,12 @@ def parse(arguments: list[str] | None = None) -> Options:
         print(_listing([*builds, *others]))
         parser.exit()
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
-    chosen = _choose(parser, given.only, [*builds, *others])
+    chosen = choose(parser, given.only, [*builds, *others])
     return Options(
         builds={name: path for name, path in builds.items() if name in chosen},
         others=[peer for peer in OTHERS if peer.name in chosen or peer.role is Role.DIRECT],
-        scenarios=[scenarios[name] for name in _choose(parser, given.scenarios, list(scenarios))],
-        schemes=_choose(parser, given.schemes, list(SCHEMES)),
+        scenarios=[scenarios[name] for name in choose(parser, given.scenarios, list(scenarios))],
+        schemes=choose(parser, given.schemes, list(SCHEMES)),
         pace=_pace(given),
         results=given.results,
     )
@@ -76,10 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--rounds", type=_positive(int), metavar="N", help=f"default {Pace.rounds}")
+    add("--rounds", type=positive(int), metavar="N", help=f"default {Pace.rounds}")
     add(
         "--seconds",
-        type=_positive(float),
+        type=positive(float),
         metavar="S",
         help=f"how long each measurement takes, default {Pace.window}",
     )
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--schemes", metavar="NAME,…", help="ws or wss alone")
     add(
         "--longwire",
-        type=_build,
+        type=parse_build,
         action="append",
         default=[],
         metavar="[NAME=]PATH",
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "may be repeated",
     )
     add("--quick", action="store_true", help="little of everything, to see that it works")
-    add("--results", type=_folder, metavar="FOLDER", help="default target/bench/results/DATE")
+    add("--results", type=parse_folder, metavar="FOLDER", help="default target/bench/results/DATE")
     add("--list", action="store_true", help="list proxies, scenarios and figures, and stop")
     return parser
 
@@ -110,7 +110,7 @@ def _pace(given: argparse.Namespace) -> Pace:
     return pace
 
 
-def _choose(parser: argparse.ArgumentParser, given: str | None, known: list[str]) -> list[str]:
+def choose(parser: argparse.ArgumentParser, given: str | None, known: list[str]) -> list[str]:
     """Those that are named, in the order in which they are known; all if none is."""
     if given is None:
         return known
@@ -120,7 +120,8 @@ def _choose(parser: argparse.ArgumentParser, given: str | None, known: list[str]
     return [name for name in known if name in names]
 
 
-def _build(given: str) -> tuple[str, Path]:
+def parse_build(given: str) -> tuple[str, Path]:
+    """A binary of longwire, and what it is called."""
     name, equals, path = given.rpartition("=")
     binary = Path(path).resolve()
     if not binary.is_file():
@@ -130,11 +131,14 @@ def _build(given: str) -> tuple[str, Path]:
     return name or "longwire", binary
 
 
-def _folder(given: str) -> Path:
+def parse_folder(given: str) -> Path:
+    """A folder, wherever we are."""
     return Path(given).resolve()
 
 
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """Reads a number of this kind that is more than 0."""
+
     def parse(given: str) -> float:
         value = kind(given)
         if value <= 0:

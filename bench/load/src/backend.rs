@@ -16,7 +16,9 @@ use tungstenite::{
 
 use crate::{frames::Framed, target};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
+/// To a plain request.
+pub const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
 
 /// Accepts for ever.
 pub fn serve(address: SocketAddr) -> io::Result<()> {
@@ -53,18 +55,22 @@ async fn converse(mut socket: TcpStream) -> io::Result<()> {
             socket.write_all(ANSWER).await?;
             continue;
         };
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-             sec-websocket-accept: {}\r\n\r\n",
-            derive_accept_key(&key)
-        );
-        socket.write_all(answer.as_bytes()).await?;
+        socket.write_all(accepting(&key).as_bytes()).await?;
         return echo(Framed::new(socket, inbox, false)).await;
     }
 }
 
+/// The 101 for this key.
+pub fn accepting(key: &[u8]) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-accept: {}\r\n\r\n",
+        derive_accept_key(key)
+    )
+}
+
 /// The length of a request's head, once it is whole, and the key if it asks for a WebSocket.
-fn head(bytes: &[u8]) -> io::Result<Option<(usize, Option<Vec<u8>>)>> {
+pub fn head(bytes: &[u8]) -> io::Result<Option<(usize, Option<Vec<u8>>)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let status = request.parse(bytes).map_err(io::Error::other)?;
@@ -79,7 +85,8 @@ fn head(bytes: &[u8]) -> io::Result<Option<(usize, Option<Vec<u8>>)>> {
     })
 }
 
-async fn echo(mut frames: Framed<TcpStream>) -> io::Result<()> {
+/// Sends every message back, until a Close.
+pub async fn echo(mut frames: Framed<TcpStream>) -> io::Result<()> {
     while let Some(message) = frames.next().await? {
         if let Some((size, count)) = order(&message) {
             let pushed = frames.frame(OpCode::Data(Data::Binary), &vec![b'y'; size]);

@@ -1,6 +1,10 @@
 //! One client: its handshake, and the ways in which it can be busy.
 
-use std::{io, rc::Rc, time::Instant};
+use std::{
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf, BytesMut};
 use tokio::{
@@ -29,19 +33,16 @@ pub struct Client {
 impl Client {
     pub async fn connect(target: &Target) -> io::Result<Self> {
         let connected = target.connect().await?;
-        let mut io = connected.io;
-        io.write_all(HANDSHAKE).await?;
-        io.flush().await?;
-        let mut inbox = BytesMut::with_capacity(1024);
-        let head = head(&mut io, &mut inbox).await?;
-        if head.status != 101 {
-            let status = head.status;
-            return Err(io::Error::other(format!("a handshake got {status}")));
+        match upgrade(connected.io).await? {
+            Answer::Open(frames) => Ok(Self {
+                frames,
+                is_resumed: connected.is_resumed,
+            }),
+            Answer::Refused(head) => {
+                let status = head.status;
+                Err(io::Error::other(format!("a handshake got {status}")))
+            }
         }
-        Ok(Self {
-            frames: Framed::new(io, inbox, true),
-            is_resumed: connected.is_resumed,
-        })
     }
 
     /// Waits for its message to come back.
@@ -121,6 +122,28 @@ impl Client {
     }
 }
 
+/// What a handshake was answered with.
+pub enum Answer {
+    Open(Framed<Box<dyn Io>>),
+    Refused(Head),
+}
+
+/// Connects and asks for a WebSocket.
+pub async fn handshake(target: &Target) -> io::Result<Answer> {
+    upgrade(target.connect().await?.io).await
+}
+
+async fn upgrade(mut io: Box<dyn Io>) -> io::Result<Answer> {
+    io.write_all(HANDSHAKE).await?;
+    io.flush().await?;
+    let mut inbox = BytesMut::with_capacity(1024);
+    let head = head(&mut io, &mut inbox).await?;
+    Ok(match head.status {
+        101 => Answer::Open(Framed::new(io, inbox, true)),
+        _ => Answer::Refused(head),
+    })
+}
+
 /// Plain requests over one connection, one after the other.
 pub async fn get_until(target: Rc<Target>, end: Instant, tally: Rc<Tally>) -> io::Result<()> {
     let mut io = target.connect().await?.io;
@@ -142,9 +165,12 @@ pub async fn get_until(target: Rc<Target>, end: Instant, tally: Rc<Tally>) -> io
     Ok(())
 }
 
-struct Head {
-    status: u16,
+/// The head of a response.
+pub struct Head {
+    pub status: u16,
     content_length: usize,
+    /// How long the client is asked to stay away.
+    pub retry_after: Option<Duration>,
 }
 
 /// Reads the head of a response, which leaves what follows it in `inbox`.
@@ -165,14 +191,15 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(usize, Head)>> {
     let httparse::Status::Complete(length) = status else {
         return Ok(None);
     };
-    let content_length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let number = |name| {
+        let mut headers = response.headers.iter();
+        let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()?.parse().ok()
+    };
     let head = Head {
         status: response.code.unwrap_or_default(),
-        content_length: content_length.unwrap_or(0),
+        content_length: number("content-length").map_or(0, |length: u32| length as usize),
+        retry_after: number("retry-after").map(|seconds| Duration::from_secs(seconds.into())),
     };
     Ok(Some((length, head)))
 }

@@ -20,6 +20,16 @@ pub struct Framed<S> {
     is_client: bool,
 }
 
+/// The code of a Close; 1005 stands for none.
+pub struct Closed(pub u16);
+
+impl Closed {
+    fn with(payload: &[u8]) -> Self {
+        let code = payload.first_chunk().copied().map(u16::from_be_bytes);
+        Self(code.unwrap_or(1005))
+    }
+}
+
 /// What the inbox begins with.
 struct Header {
     opcode: OpCode,
@@ -48,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     ///
     /// Nothing is lost if nobody waits for it any more: what has been read stays.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let Some(header) = self.message().await? else {
+        let Ok(header) = self.message().await? else {
             return Ok(None);
         };
         let payload = self.payload(&header).await?;
@@ -59,10 +69,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Ok(Some(payload))
     }
 
+    /// The payload of the next message, or the Close that came instead.
+    pub async fn next_or_close(&mut self) -> io::Result<Result<Bytes, Closed>> {
+        match self.message().await? {
+            Ok(header) => Ok(Ok(self.payload(&header).await?)),
+            Err(closed) => Ok(Err(closed)),
+        }
+    }
+
     /// Reads a message of this size and throws it away.
     pub async fn skip(&mut self, size: usize) -> io::Result<()> {
         let header = self.message().await?;
-        let Some(header) = header.filter(|header| header.payload == size) else {
+        let Some(header) = header.ok().filter(|header| header.payload == size) else {
             return Err(io::Error::other("not the message that was asked for"));
         };
         let mut rest = header.end();
@@ -82,13 +100,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         frame(opcode, payload, self.is_client)
     }
 
-    /// The header of the next message, which stays in the inbox. `None` after a Close. Pings are
-    /// answered on the way.
-    async fn message(&mut self) -> io::Result<Option<Header>> {
+    /// The header of the next message, which stays in the inbox, or the Close that came instead.
+    /// Pings are answered on the way.
+    async fn message(&mut self) -> io::Result<Result<Header, Closed>> {
         loop {
             let header = self.header().await?;
             let OpCode::Control(control) = header.opcode else {
-                return Ok(Some(header));
+                return Ok(Ok(header));
             };
             let payload = self.payload(&header).await?;
             match control {
@@ -97,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
                     self.send(&pong).await?;
                 }
                 Control::Pong => {}
-                _ => return Ok(None),
+                _ => return Ok(Err(Closed::with(&payload))),
             }
         }
     }

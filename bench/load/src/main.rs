@@ -1,13 +1,18 @@
-//! What the benchmark needs besides the proxies: clients with a backend for them (`drive`), and a
-//! blind relay as the floor of what a proxy can cost (`relay`).
+//! What the benchmark needs besides the proxies: clients with a backend for them (`drive`), a blind
+//! relay as the floor of what a proxy can cost (`relay`), and for storms a crowd of clients that
+//! come back (`crowd`) to backends that a crowd is too much for (`slow`).
 
 mod backend;
 mod client;
+mod comeback;
 mod crew;
+mod crowd;
 mod drive;
 mod frames;
+mod journal;
 mod order;
 mod relay;
+mod slow;
 mod tally;
 mod target;
 mod tickets;
@@ -42,6 +47,27 @@ enum Part {
         #[arg(long)]
         tls: Option<PathBuf>,
     },
+    /// Clients that come back whenever they lose their tunnels. They obey like those of `drive`.
+    Crowd {
+        /// What they connect to.
+        #[arg(long)]
+        target: SocketAddr,
+        /// Where everything is written that happens to them.
+        #[arg(long)]
+        journal: PathBuf,
+        /// The same number gives each client the same delays.
+        #[arg(long)]
+        seed: u64,
+    },
+    /// A backend that does one handshake at a time, each of which takes as long as the line `work
+    /// MICROSECONDS` of standard input says.
+    Slow {
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Where every handshake and every end is written.
+        #[arg(long)]
+        journal: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -56,5 +82,11 @@ fn main() -> anyhow::Result<()> {
             backend,
             tls,
         } => relay::run(listen, backend, tls.as_deref()),
+        Part::Crowd {
+            target,
+            journal,
+            seed,
+        } => crowd::run(target, &journal, seed),
+        Part::Slow { listen, journal } => slow::run(listen, &journal),
     }
 }

@@ -1,0 +1,107 @@
+"""Who meets the crowd, and how each is told of its backends."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compare.peers import Peer, Role, Wiring
+
+STORMS = frozenset({"kill", "cold", "blink"})
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A proxy with several backends."""
+
+    peer: Peer
+    # How its configuration names a backend, and what stands between two.
+    member: Callable[[int, int], str]
+    between: str = "\n"
+    # What makes it read its configuration again. One that has none knows from the beginning of a
+    # backend that joins later.
+    reload: signal.Signals | None = None
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.peer.name
+
+    def configure(self, wiring: Wiring, ports: list[int], settings: dict[str, str]) -> list[str]:
+        """Writes its configuration with these backends, and gives the command that starts it."""
+        members = self.between.join(self.member(place, port) for place, port in enumerate(ports, 1))
+        # Its own settings hold names of others.
+        own = {name: wiring.fill(text, settings) for name, text in self.peer.settings.items()}
+        return replace(self.peer, settings=settings | own | {"MEMBERS": members}).configure(wiring)
+
+
+def longwire(name: str, binary: Path) -> list[Contender]:
+    """A build of longwire: with what it has against storms, and without."""
+    return [
+        _longwire(name, binary, "crowd-longwire.toml", STORMS),
+        _longwire(name, binary, "crowd-longwire-grow.toml", frozenset({"grow"})),
+        _longwire(f"{name}-plain", binary, "crowd-longwire-plain.toml", None),
+    ]
+
+
+def _longwire(name: str, binary: Path, template: str, only_in: frozenset[str] | None) -> Contender:
+    peer = Peer(
+        name=name,
+        role=Role.LONGWIRE,
+        template=template,
+        command=lambda wiring, config: [str(binary), "run", "--config", str(config)],
+        version_command=(str(binary), "--version"),
+        only_in=only_in,
+    )
+    return Contender(peer, lambda _, port: f'"127.0.0.1:{port}"', ", ")
+
+
+_NGINX = Contender(
+    Peer(
+        name="nginx",
+        role=Role.PEER,
+        template="crowd-nginx.conf",
+        command=lambda wiring, config: [
+            *("nginx", "-p", f"{wiring.folder}/", "-c", str(config), "-e", "stderr")
+        ],
+        version_command=("nginx", "-v"),
+        settings={"LIMIT": "", "BURST": ""},
+    ),
+    lambda _, port: f"        server 127.0.0.1:{port} max_fails=1 fail_timeout=10s;",
+    reload=signal.SIGHUP,
+)
+
+_HAPROXY = Contender(
+    Peer(
+        name="haproxy",
+        role=Role.PEER,
+        template="crowd-haproxy.cfg",
+        # The master is who can read a new configuration.
+        command=lambda wiring, config: ["haproxy", "-W", "-db", "-f", str(config)],
+        version_command=("haproxy", "-v"),
+        settings={"LIMIT": ""},
+    ),
+    lambda place, port: f"    server backend{place} 127.0.0.1:{port}",
+    reload=signal.SIGUSR2,
+)
+
+
+def _with_limit(contender: Contender, settings: dict[str, str]) -> Contender:
+    """The same with its storm control."""
+    name = f"{contender.name}-limit"
+    peer = replace(contender.peer, name=name, settings=settings, only_in=STORMS)
+    return replace(contender, peer=peer)
+
+
+OTHERS = [
+    _NGINX,
+    _with_limit(
+        _NGINX,
+        {
+            "LIMIT": "limit_req_zone $server_name zone=storm:1m rate=@RATE@r/s;",
+            "BURST": "limit_req zone=storm burst=@QUEUE@;",
+        },
+    ),
+    _HAPROXY,
+    _with_limit(_HAPROXY, {"LIMIT": "rate-limit sessions @RATE@"}),
+]
