@@ -75,19 +75,16 @@ def _storm(
         top.set_ylim(0, 1.05 * asked)
         below.set_ylim(0, 1.05 * tunnels)
         for axes in (top, below):
-            axes.set_xlim(-1, end)
+            axes.set_xlim(-0.5, end)
         below.set_xlabel("seconds")
     grid[0][0].set_ylabel(f"handshakes a backend got\nin {everything['step'] * 1000:.0f} ms")
     grid[1][0].set_ylabel("tunnels open")
-    names = [
-        "the killed backend" if scenario != "blink" else "backend 1", "backends 2, 3 and 4", "", "",
-        "what a backend can take",
-    ]  # fmt: skip
+    first = "one backend" if scenario == "blink" else "the killed backend"
     _heading(
         drawing,
         TITLES[scenario],
         f"{pace['tunnels']:,} tunnels over four backends, {pace['work'] * 1000:g} ms a handshake.",
-        list(zip(names, [*BACKENDS, FAINT], strict=True)),
+        {first: BACKENDS[:1], "its siblings": BACKENDS[1:], "what each can take": [FAINT]},
     )
     return drawing
 
@@ -109,7 +106,7 @@ def _shares(everything: dict[str, Any], runs: dict[str, dict[str, Any]]) -> plt.
             axes.plot(run["times"], held, color=colour, linewidth=1.6)
         axes.axhline(100 / 3, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
         axes.set_ylim(0, 60)
-        axes.set_xlim(-1, run["times"][-1])
+        axes.set_xlim(-0.5, run["times"][-1])
         axes.set_xlabel("seconds")
     grid[0][0].set_ylabel("share of all tunnels, %")
     _heading(
@@ -117,11 +114,12 @@ def _shares(everything: dict[str, Any], runs: dict[str, dict[str, Any]]) -> plt.
         TITLES["grow"],
         f"{pace['settled']:,} tunnels; longwire moves {pace['moved']} a second at most, "
         "none that is younger than 10 s.",
-        [
-            ("the backend that joins", BACKENDS[0]), ("the two that were there", BACKENDS[1]),
-            ("", BACKENDS[2]), ("a third", FAINT),
-        ],
-    )  # fmt: skip
+        {
+            "the backend that joins": BACKENDS[:1],
+            "the two that were there": BACKENDS[1:3],
+            "a third": [FAINT],
+        },
+    )
     return drawing
 
 
@@ -152,19 +150,19 @@ def _title(axes: Axes, name: str, everything: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _heading(drawing: plt.Figure, title: str, line: str, legend: list[tuple[str, str]]) -> None:
-    """What is seen, and which colour is who. A name that is empty shares that of the one before."""
+def _heading(drawing: plt.Figure, title: str, line: str, legend: dict[str, list[str]]) -> None:
+    """What is seen, and which colours are who."""
     width, height = drawing.get_size_inches()
-    left = 0.2 / width
-    drawing.text(left, 1 - 0.3 / height, title, fontsize=13, weight="bold")
-    drawing.text(left, 1 - 0.52 / height, line, fontsize=8.5, color=FAINT)
-    at = left
-    for name, colour in legend:
-        drawing.text(at, 1 - 0.78 / height, "━" if colour != FAINT else "╌", color=colour)
-        at += 0.16 / width
-        if name:
-            drawing.text(at + 0.02 / width, 1 - 0.78 / height, name, color=INK)
-            at += (0.068 * len(name) + 0.25) / width
+    at = 0.2 / width
+    drawing.text(at, 1 - 0.3 / height, title, fontsize=13, weight="bold")
+    drawing.text(at, 1 - 0.52 / height, line, fontsize=8.5, color=FAINT)
+    for name, colours in legend.items():
+        for colour in colours:
+            mark = "╌" if colour == FAINT else "━"
+            drawing.text(at, 1 - 0.78 / height, mark, color=colour)
+            at += 0.13 / width
+        drawing.text(at + 0.03 / width, 1 - 0.78 / height, name, color=INK)
+        at += (0.068 * len(name) + 0.3) / width
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pathlib import Path
 from compare.peers import Peer, Role, Wiring
 
 STORMS = frozenset({"kill", "cold", "blink"})
+# Where there are more handshakes than backends can take.
+LIMITED = frozenset({"blink"})
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ _HAPROXY = Contender(
 def _with_limit(contender: Contender, settings: dict[str, str]) -> Contender:
     """The same with its storm control."""
     name = f"{contender.name}-limit"
-    peer = replace(contender.peer, name=name, settings=settings, only_in=STORMS)
+    peer = replace(contender.peer, name=name, settings=settings, only_in=LIMITED)
     return replace(contender, peer=peer)
 
 
@@ -103,5 +105,11 @@ OTHERS = [
         },
     ),
     _HAPROXY,
-    _with_limit(_HAPROXY, {"LIMIT": "rate-limit sessions @RATE@"}),
+    _with_limit(
+        _HAPROXY,
+        {
+            "LIMIT": "http-request return status 503 hdr Retry-After 1 "
+            "if { be_sess_rate(crowd) ge @RATE@ }"
+        },
+    ),
 ]

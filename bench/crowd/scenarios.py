@@ -175,9 +175,9 @@ def _tries(clients: CrowdStory) -> dict[str, float]:
 
 
 def _times(began: float) -> list[float]:
-    """From a second before the story until now."""
+    """From just before the story until now."""
     steps = round((time.time() - began) / STEP)
-    return [step * STEP for step in range(-4, steps + 1)]
+    return [step * STEP for step in range(-1, steps + 1)]
 
 
 def _series(
