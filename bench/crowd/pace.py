@@ -37,12 +37,15 @@ class Pace:
     def settings(self) -> dict[str, str]:
         """What configurations are told: their limits suit backends and clients."""
         # What the backends can take that are left when one is killed.
-        rate = round((BACKENDS - 1) / self.work)
+        left = BACKENDS - 1
+        rate = round(left / self.work)
+        each = max(2, round(0.1 / self.work))
         return {
             "RATE": str(rate),
             # Clients give up after two seconds.
             "QUEUE": str(round(1.8 * rate)),
-            "EACH": str(max(2, round(0.1 / self.work))),
+            "EACH": str(each),
+            "TOGETHER": str(left * each),
             "MOVED": str(self.moved),
         }
 
