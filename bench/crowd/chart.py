@@ -112,8 +112,8 @@ def _shares(everything: dict[str, Any], runs: dict[str, dict[str, Any]]) -> plt.
     _heading(
         drawing,
         TITLES["grow"],
-        f"{pace['settled']:,} tunnels; longwire moves {pace['moved']} a second at most, "
-        "none that is younger than 10 s.",
+        f"{pace['settled']:,} tunnels and a few newcomers; longwire moves {pace['moved']} a second "
+        "at most, none that is younger than 10 s.",
         {
             "the backend that joins": BACKENDS[:1],
             "the two that were there": BACKENDS[1:3],

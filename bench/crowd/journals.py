@@ -43,6 +43,11 @@ class CrowdStory:
         outages = sorted(client.outage for client in self.clients)
         return outages[max(0, round(share * len(outages)) - 1)] if outages else 0.0
 
+    def of_the_lost(self) -> "CrowdStory":
+        """The same without those that only came."""
+        lost = [client for client in self.clients if client.times_lost]
+        return CrowdStory(lost, self.changes)
+
     def failures(self) -> Counter[str]:
         """How often tries failed, by reason."""
         return Counter(reason for client in self.clients for reason in client.failures)

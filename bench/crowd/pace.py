@@ -22,12 +22,13 @@ class Pace:
     newcomers: int = 2_400
     newcomers_for: float = 12.0
     # When a storm that does not end is called lost.
-    limit: float = 30.0
-    # `grow`: tunnels on two backends, how many longwire may move in a second, and for how long the
-    # three are watched.
+    limit: float = 40.0
+    # `grow`: tunnels on two backends, how many longwire may move in a second, for how long the
+    # three are watched, and how many new clients arrive meanwhile.
     settled: int = 3_000
     moved: int = 100
     watched: float = 26.0
+    passers_by: int = 260
     grow_rounds: int = 1
 
     def files(self) -> int:
@@ -58,5 +59,5 @@ QUICK = Pace(
     newcomers=240,
     settled=300,
     moved=10,
-    watched=22.0,
+    passers_by=26,
 )

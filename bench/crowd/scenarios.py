@@ -65,7 +65,7 @@ _STORM = [
 
 _GROW = [
     Figure("share", "tunnels on the new backend at the end", "%"),
-    Figure("even-after", "it has nine tenths of its share after", "s"),
+    Figure("even-after", "it has 30 % after", "s"),
     Figure("moved", "tunnels closed", ""),
     Figure("tries.mean", "tries a client that lost its tunnel, mean", ""),
     Figure("tries.max", "… most", ""),
@@ -110,20 +110,21 @@ def _grow(stage: Stage, pace: Pace) -> Outcome:
     *settled, joining = stage.backends
     joining.start(pace.work)
     stage.admit([backend.port for backend in stage.backends])
+    stage.crowd.arrive(pace.passers_by, pace.watched)
     _sleep_until(began + pace.watched)
     clients, backends = _stories(stage, began)
     times = _times(began)
-    held = [story.tunnels_at(times) for story in backends]
-    fair = pace.settled / len(stage.backends)
-    even = (at for at, count in zip(times, held[-1], strict=True) if count >= 0.9 * fair)
-    lost = [client for client in clients.clients if client.times_lost]
+    held = zip(*(story.tunnels_at(times) for story in backends), strict=True)
+    shares = [100 * counts[-1] / max(1, sum(counts)) for counts in held]
+    even = (at for at, share in zip(times, shares, strict=True) if share >= 30)
+    lost = clients.of_the_lost()
     values = {
-        "share": 100 * held[-1][-1] / pace.settled,
+        "share": shares[-1],
         "even-after": next(even, float("inf")),
-        "moved": sum(client.times_lost for client in lost),
+        "moved": sum(client.times_lost for client in lost.clients),
         "worst-second": backends[-1].worst_second(),
-        "back.99": clients.quantile(0.99),
-    } | _tries(clients)
+        "back.99": lost.quantile(0.99),
+    } | _tries(lost)
     return Outcome(values, dict(clients.failures()), _series(clients, backends, times))
 
 
