@@ -20,8 +20,8 @@ without. nginx-limit and haproxy-limit have what those two know against storms.
 What is missing is installed first: nginx and haproxy as packages of Debian (through sudo, without
 starting a service), what draws the charts below target/bench. Results go to target/bench/results.
 
-A whole run takes about ten minutes, --quick two or three. Only one measures at a time; a second
-waits for it.
+A whole run takes about a quarter of an hour, --quick four minutes. Only one measures at a time; a
+second waits for it.
 """
 
 _EXAMPLES = """\
