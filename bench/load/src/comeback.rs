@@ -78,7 +78,9 @@ mod tests {
         let longest = |failures: usize| {
             let after = |client| {
                 let mut comeback = Comeback::new(7, client);
-                (0..9).for_each(|_| drop(comeback.after_failure(None)));
+                for _ in 0..9 {
+                    comeback.after_failure(None);
+                }
                 comeback.after_loss();
                 let delays = (0..failures).map(|_| comeback.after_failure(None));
                 delays.last().unwrap_or_default()
