@@ -130,6 +130,22 @@ async fn backends_that_drain_together_share_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_backend_begins_to_drain_at_once() {
+    in_slow_motion();
+    let backends = echo_cluster(3).await;
+    let proxy = Proxy::fronting(&backends).pool("drain.rate = 1000");
+    let proxy = proxy.start().await;
+    let mut clients = clients(&proxy, 9).await;
+
+    intend(&proxy, 0, Intent::Draining);
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(finished(&mut clients).await.len(), 3);
+    intend(&proxy, 1, Intent::Draining);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(finished(&mut clients).await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_frame_that_has_begun_is_finished_before_the_close() {
     let mut pair = Pair::open_through(|proxy| proxy.pool("drain.over = \"1s\"")).await;
     let message = frame(0x82, &[7; 10_000], Role::Client);

@@ -31,6 +31,8 @@ struct Story {
     tell: mpsc::UnboundedSender<Told>,
     told: mpsc::UnboundedReceiver<Told>,
     clients: usize,
+    /// How long clients are away.
+    pause: Duration,
 }
 
 impl Story {
@@ -50,6 +52,7 @@ impl Story {
             tell,
             told,
             clients: 0,
+            pause: Duration::from_millis(200),
         }
     }
 
@@ -57,7 +60,7 @@ impl Story {
         for _ in 0..count {
             let client = self.proxy.connect().await;
             let (address, tell) = (self.proxy.address, self.tell.clone());
-            spawn(come_back(client, self.clients, address, tell));
+            spawn(come_back(client, self.clients, self.pause, address, tell));
             self.clients += 1;
         }
     }
@@ -87,6 +90,7 @@ impl Story {
 async fn come_back(
     mut client: Client,
     number: usize,
+    pause: Duration,
     proxy: SocketAddr,
     tell: mpsc::UnboundedSender<Told>,
 ) {
@@ -106,7 +110,7 @@ async fn come_back(
             // A test that has ended wants to hear no more.
             let _ = tell.send(told);
         }
-        sleep(Duration::from_millis(200)).await;
+        sleep(pause).await;
         let headers: Vec<_> = cookie.iter().map(|cookie| ("cookie", &**cookie)).collect();
         client = Client::connect(proxy, "/", &headers).await;
         cookie = client.cookie().map(str::to_owned).or(cookie);
@@ -153,6 +157,36 @@ async fn a_backend_that_comes_back_gets_its_share_at_the_rate_and_then_nothing_m
     sleep(Duration::from_secs(300)).await;
     assert_eq!(story.told(), [], "it has come to rest");
     assert_eq!(story.tunnels(), tunnels);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_second_tells_more_than_the_rate() {
+    let configure = |proxy: ProxyBuilder| {
+        proxy.pool("rebalance = { rate = 2, min_age = \"1s\" }\nslow_start = \"off\"")
+    };
+    let mut story = Story::begin(configure).await;
+    story.clients_arrive(60).await;
+    sleep(Duration::from_secs(10)).await;
+    story.third_comes_back();
+    sleep(Duration::from_secs(30)).await;
+    let told = story.told();
+    assert!(told.len() >= 14, "{}", told.len());
+    assert_at_most(2, &told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_on_account_of_those_who_are_on_their_way() {
+    let configure = |proxy: ProxyBuilder| {
+        proxy.pool("rebalance = { rate = 50, min_age = \"1s\" }\nslow_start = \"off\"")
+    };
+    let mut story = Story::begin(configure).await;
+    story.pause = Duration::from_secs(4);
+    story.clients_arrive(60).await;
+    sleep(Duration::from_secs(10)).await;
+    story.third_comes_back();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(story.told().len(), 16);
+    assert_eq!(story.tunnels(), [22, 22, 16]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -220,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_that_leaves_the_drain_keeps_what_it_has_left() {
+        let mut story = Story::begin(config::Drain::default());
+        let (first, second) = (BackendId::next(), BackendId::next());
+        let (ones, others) = (story.open(first, 60), story.open(second, 60));
+        story.drains(&[first, second], seconds(0));
+        story.pass(seconds(0), seconds(10));
+        let left = told(&ones);
+        story.drains(&[second], seconds(10));
+        story.pass(seconds(10), seconds(40));
+        assert_eq!((told(&ones), told(&others)), (left, 60));
+        assert!(left < 60);
+    }
+
+    #[test]
     fn whoever_opens_during_a_drain_is_told_within_the_window_too() {
         let mut story = Story::begin(config::Drain::default());
         let home = BackendId::next();

@@ -60,7 +60,7 @@ impl Pacing {
         due
     }
 
-    /// When the next of those `left` is due, of which there is at least one.
+    /// When the next of those `left` is due.
     #[must_use]
     pub fn next(&self, left: usize) -> Instant {
         self.slot + self.width(left).mul_f64(self.place)
@@ -83,7 +83,7 @@ impl Pacing {
         let Some(early) = now.checked_sub(MADE_UP_FOR) else {
             return;
         };
-        if left == 0 || self.next(left) < early {
+        if self.next(left) < early {
             self.slot = self.slot.max(early);
         }
         if let Pace::Over(window) = self.pace
