@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use longwire::websocket::{Role, handshake::accept};
 use socket2::SockRef;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Proxy, ProxyBuilder, Raw, RawBackend, frame, handshake, header, in_slow_motion, switching,
     until,
 };
+
+/// Longer than any search.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const RECONNECT: &str = "on_backend_loss = \"reconnect\"";
 
@@ -71,7 +74,8 @@ async fn opened() -> Opened {
 
 /// The next connection to `backend`, which it has granted, and what it was asked.
 async fn granted(backend: &RawBackend, changes: &[(&str, &str)]) -> (Raw, String) {
-    let mut connection = backend.accept().await;
+    let accepted = timeout(PATIENCE, backend.accept()).await;
+    let mut connection = accepted.expect("nobody asks");
     let head = connection.head().await;
     let key = header(&head, "sec-websocket-key").unwrap();
     let accept = accept(&key.parse().unwrap());
@@ -196,12 +200,12 @@ async fn a_backend_lost_inside_a_frame_or_a_message_is_not_replaced() {
     inside_frame.scene.second.has_no_more_visitors().await;
 
     let mut inside_message = opened().await;
+    let message = frame(0x82, &vec![7; 100_000], Role::Server);
     let fragment = frame(0x02, &vec![7; 100_000], Role::Server);
-    let next = frame(0x00, &vec![7; 100_000], Role::Server);
-    inside_message.backend.send(fragment).await;
+    inside_message.backend.send(message).await;
     inside_message.client.frame().await.unwrap();
-    // The second is moved by the system.
-    inside_message.backend.send(next).await;
+    // Behind a long frame the next is moved by the system.
+    inside_message.backend.send(fragment).await;
     inside_message.client.frame().await.unwrap();
     inside_message.ends().await;
 }

@@ -226,9 +226,12 @@ async fn a_backend_that_does_not_answer_a_ping_is_replaced() {
     let mut second = lifeline.find();
     second.say("welcome").await;
     assert_eq!(client.hears_text().await, "welcome");
+    second.send(b"\x01\x01x").await;
     drop(second);
-    settle().await;
-    assert_eq!(lifeline.searches(), 2);
+    client.next().await;
+    let farewell = client.hears_close().await;
+    assert_eq!(farewell, (1014, "backend connection lost".into()));
+    assert_eq!(lifeline.searches(), 1);
 }
 
 #[tokio::test(start_paused = true)]
