@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use longwire::websocket::{Role, handshake::accept};
+use longwire::{
+    config::Intent,
+    pool::standing::State,
+    websocket::{Role, handshake::accept},
+};
 use socket2::SockRef;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -409,4 +413,56 @@ async fn a_stop_ends_a_search() {
     assert_eq!(scene.live(), [0, 0]);
     client.send(frame(0x88, b"", Role::Client)).await;
     scene.proxy.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_has_moved_belongs_to_its_new_backend() {
+    let scene = Scene::set(|proxy| proxy.route(RECONNECT).pool("drain.over = \"1s\"")).await;
+    let Opened {
+        scene,
+        mut client,
+        backend,
+    } = scene.open(&[], &[]).await;
+    drop(backend);
+    let (mut second, _) = granted(&scene.second, &[]).await;
+    second.send(text("here I am", Role::Server)).await;
+    hears(&mut client, "here I am").await;
+
+    let pool = &scene.proxy.pools[0];
+    pool.intend(&pool.backends()[1], Intent::Draining);
+    assert_eq!(hears_close(&mut client).await, 1012);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_whose_young_tunnels_had_to_be_moved_is_ejected() {
+    let scene = Scene::set(|proxy| proxy.route(RECONNECT).pool("ejection.failures = 1")).await;
+    let opened = scene.open(&[], &[]).await;
+    drop(opened.backend);
+    let (_second, _) = granted(&opened.scene.second, &[]).await;
+    let first = &opened.scene.proxy.pools[0].backends()[0];
+    until(|| first.state(Instant::now()) == State::Ejected).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_lose_their_backend_together_come_to_another_no_faster_than_clients() {
+    let gate = "admission.handshakes = 1";
+    let scene = Scene::set(|proxy| proxy.route(RECONNECT).pool(gate)).await;
+    let pool = &scene.proxy.pools[0];
+    pool.intend(&pool.backends()[1], Intent::Maintenance);
+    let mut tunnels = Vec::new();
+    for _ in 0..2 {
+        let mut client = scene.proxy.raw().await;
+        client.ask_for_websocket("/").await;
+        tunnels.push((client, granted(&scene.first, &[]).await));
+    }
+    until(|| scene.proxy.registry.len() == 2).await;
+    pool.intend(&pool.backends()[1], Intent::Ready);
+    let _clients: Vec<_> = tunnels.into_iter().map(|(client, _)| client).collect();
+
+    let mut one = scene.second.accept().await;
+    one.head().await;
+    let other = timeout(Duration::from_secs(2), scene.second.accept()).await;
+    assert!(other.is_err(), "the other waits");
+    one.send(switching(&[])).await;
+    granted(&scene.second, &[]).await;
 }
