@@ -66,31 +66,23 @@ impl Pump {
     /// The destination is lost. False if no other may take its place: there is none, or what the
     /// lost one has taken does not end between two messages.
     pub(in crate::tunnel) fn keep(&mut self) -> bool {
-        if self.outbox.is_empty() {
-            self.keep_behind(self.watch.has_passed_whole_messages());
+        if self.outbox.is_empty() && self.watch.has_passed_whole_messages() {
+            self.keep_on();
         }
         self.is_keeping()
     }
 
-    /// A write of `len` bytes has failed: what the destination has not taken of them is kept for
-    /// another, if `begins_message` and it has taken none.
-    pub(super) fn keep_unwritten(&mut self, len: usize, begins_message: bool) {
-        self.keep_behind(begins_message && self.outbox.len() == len);
-        if !self.is_keeping() {
-            self.lose_destination();
-        }
-    }
-
-    fn keep_behind(&mut self, whole_messages: bool) {
-        let may_change = self.spare == Spare::Destination
-            && self.phase == Phase::Passing
-            && whole_messages
-            && self.has_no_close();
+    /// The destination is lost, and the lost one has taken whole messages alone: what it has not
+    /// taken is kept. False if no other may take its place.
+    pub(super) fn keep_on(&mut self) -> bool {
+        let may_change =
+            self.spare == Spare::Destination && self.phase == Phase::Passing && self.has_no_close();
         if may_change {
             self.phase = Phase::Keeping;
             self.ping = Ping::None;
             self.outbox.change_destination();
         }
+        may_change
     }
 
     /// Reads until the source has to be waited for, or until `most` bytes are kept.

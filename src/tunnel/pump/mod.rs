@@ -309,8 +309,12 @@ impl Pump {
                     self.watch.count(passed);
                     let written = self.outbox.write(cx, released, to, now);
                     if written.is_err() {
-                        // The rest is scanned all the same: the source may still say its Close.
-                        self.keep_unwritten(released.len(), begins_message);
+                        // What fails above the socket may have passed on a part all the same.
+                        let took_none = self.outbox.len() == released.len() && !to.has_taken();
+                        if !(begins_message && took_none && self.keep_on()) {
+                            // The rest is scanned all the same: the source may still say its Close.
+                            self.lose_destination();
+                        }
                         outcome = written;
                     }
                 }

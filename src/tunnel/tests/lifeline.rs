@@ -5,9 +5,9 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -40,7 +40,10 @@ struct Search {
 #[derive(Debug)]
 pub(super) struct Mortal {
     socket: DuplexStream,
-    is_deaf: Arc<AtomicBool>,
+    /// How many bytes it takes before writing fails.
+    takes: Arc<AtomicUsize>,
+    /// Whether it has passed on a part of what it failed to write, as TLS may.
+    has_taken: bool,
 }
 
 /// A tunnel that is rescued, between a client and its first backend; `buffer` bytes are kept during
@@ -122,17 +125,33 @@ impl Mortal {
     /// A socket that holds as much as that, and the backend behind it.
     pub(super) fn pair(buffer: usize) -> (Peer, Self) {
         let (backend, socket) = tokio::io::duplex(buffer);
-        let is_deaf = Arc::default();
-        (Peer::new(Role::Server, backend), Self { socket, is_deaf })
+        let mortal = Self {
+            socket,
+            takes: Arc::new(AtomicUsize::new(usize::MAX)),
+            has_taken: false,
+        };
+        (Peer::new(Role::Server, backend), mortal)
     }
 
-    /// What makes writing to it fail.
-    pub(super) fn deafness(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_deaf)
+    /// One whose failed writes have passed on a part.
+    pub(super) fn taking_a_part(self) -> Self {
+        Self {
+            has_taken: true,
+            ..self
+        }
+    }
+
+    /// How many bytes it takes before writing fails, for the test to set.
+    pub(super) fn takes(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.takes)
     }
 }
 
-impl Socket for Mortal {}
+impl Socket for Mortal {
+    fn has_taken(&mut self) -> bool {
+        self.has_taken
+    }
+}
 
 impl AsyncRead for Mortal {
     fn poll_read(
@@ -150,10 +169,14 @@ impl AsyncWrite for Mortal {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_deaf.load(Relaxed) {
+        let takes = self.takes.load(Relaxed);
+        if takes == 0 {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let bytes = &bytes[..takes.min(bytes.len())];
+        let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
+        self.takes.store(takes - taken, Relaxed);
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -238,13 +238,13 @@ async fn a_backend_that_does_not_answer_a_ping_is_replaced() {
 async fn a_message_that_could_not_be_written_goes_to_the_other_backend() {
     let (client, client_socket) = tokio::io::duplex(BUFFER);
     let (mut first, mortal) = Mortal::pair(BUFFER);
-    let deafness = mortal.deafness();
+    let takes = mortal.takes();
     let (_tunnel, lifeline) = rescued(client_socket, mortal, QUIET, KEPT);
     let mut client = Peer::new(Role::Client, client);
     client.say("heard").await;
     assert_eq!(first.hears_text().await, "heard");
 
-    deafness.store(true, Relaxed);
+    takes.store(0, Relaxed);
     client.say("unheard").await;
     settle().await;
     assert_eq!(lifeline.searches(), 0, "it may still have something to say");
@@ -262,10 +262,10 @@ async fn a_message_that_could_not_be_written_goes_to_the_other_backend() {
 async fn one_that_takes_nothing_any_more_and_says_nothing_is_not_listened_to_for_ever() {
     let (client, client_socket) = tokio::io::duplex(BUFFER);
     let (_first, mortal) = Mortal::pair(BUFFER);
-    let deafness = mortal.deafness();
+    let takes = mortal.takes();
     let (tunnel, lifeline) = rescued(client_socket, mortal, QUIET, KEPT);
     let mut client = Peer::new(Role::Client, client);
-    deafness.store(true, Relaxed);
+    takes.store(0, Relaxed);
     let start = Instant::now();
     client.say("unheard").await;
 

@@ -1,5 +1,7 @@
 //! When a lost backend is not replaced: what happens then is what happens without a rescue.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::{
     lifeline::{Lifeline, Mortal, open_rescued, rescued},
     rescue::KEPT,
@@ -112,14 +114,44 @@ async fn one_that_has_not_taken_all_that_waited_is_not_replaced() {
 async fn a_write_that_failed_halfway_is_not_made_again() {
     let (client, client_socket) = tokio::io::duplex(BUFFER);
     let (mut backend, mortal) = Mortal::pair(BUFFER);
-    let deafness = mortal.deafness();
+    let takes = mortal.takes();
     let (_tunnel, lifeline) = rescued(client_socket, mortal, QUIET, KEPT);
     let mut client = Peer::new(Role::Client, client);
     let message = client.message(b"in two pieces");
     client.send(&message[..10]).await;
     backend.hears_the_beginning(10).await;
-    deafness.store(true, std::sync::atomic::Ordering::Relaxed);
+    takes.store(0, Relaxed);
     client.send(&message[10..]).await;
+    settle().await;
+    drop(backend);
+    assert_eq!(client.hears_close().await.0, 1014);
+    assert_eq!(lifeline.searches(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_one_of_which_a_part_was_taken() {
+    let (client, client_socket) = tokio::io::duplex(BUFFER);
+    let (backend, mortal) = Mortal::pair(BUFFER);
+    mortal.takes().store(5, Relaxed);
+    let (_tunnel, lifeline) = rescued(client_socket, mortal, QUIET, KEPT);
+    let mut client = Peer::new(Role::Client, client);
+    client.say("in two pieces").await;
+    settle().await;
+    drop(backend);
+    assert_eq!(client.hears_close().await.0, 1014);
+    assert_eq!(lifeline.searches(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_one_of_which_a_part_may_have_gone_out() {
+    let (client, client_socket) = tokio::io::duplex(BUFFER);
+    let (backend, mortal) = Mortal::pair(BUFFER);
+    let mortal = mortal.taking_a_part();
+    let takes = mortal.takes();
+    let (_tunnel, lifeline) = rescued(client_socket, mortal, QUIET, KEPT);
+    let mut client = Peer::new(Role::Client, client);
+    takes.store(0, Relaxed);
+    client.say("encrypted, and sent in part").await;
     settle().await;
     drop(backend);
     assert_eq!(client.hears_close().await.0, 1014);
