@@ -103,6 +103,29 @@ async fn only_results_in_a_row_turn_a_backend_and_each_turn_is_logged_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backend_that_its_checks_find_up_again_is_no_longer_ejected() {
+    in_slow_motion();
+    let (ill, well) = (
+        Moody::new(Mood::Says(BROKEN)).await,
+        Moody::new(Mood::Well).await,
+    );
+    let proxy = Moody::fronting([&ill, &well])
+        .pool(HTTP)
+        .pool("balance = \"round-robin\"\nejection = { failures = 1, time = \"1h\", max_time = \"1h\" }")
+        .start()
+        .await;
+    for _ in 0..2 {
+        let mut client = proxy.raw().await;
+        client.ask_for_websocket("/").await;
+        client.head().await;
+    }
+    assert_eq!(proxy.state(0), State::Ejected);
+    proxy.becomes(0, State::Down).await;
+    ill.is_now(Mood::Well);
+    proxy.becomes(0, State::Ready).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_clients_avoid_a_backend_that_is_down_whatever_the_balance() {
     in_slow_motion();
     let (ill, well) = (Moody::new(Mood::Hangs).await, Moody::new(Mood::Well).await);

@@ -1,6 +1,6 @@
 //! A crowd of handshakes: the line, the refusal, and that nobody else is harmed.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{cmp::Reverse, net::SocketAddr, time::Duration};
 
 use futures_util::future::{join_all, pending};
 use longwire::websocket::{CloseCode, Role};
@@ -224,6 +224,25 @@ async fn a_returning_client_waits_for_its_own_backend() {
     assert_eq!(status(&again[0].head().await), "101");
     duo.arrival(own).await.grant_websocket().await;
     assert_eq!(status(&again[1].head().await), "101");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_waits_for_the_backend_of_its_key_unless_crowded_keys_spill_over() {
+    for (factor, expected) in [("\"off\"", [1, 0]), ("1000", [1, 1])] {
+        let affinity =
+            format!("affinity = {{ by = \"query\", name = \"room\", balance_factor = {factor} }}");
+        let duo = Duo::start(&affinity, "").await;
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut client = duo.proxy.raw().await;
+            client.ask_for_websocket("/?room=1").await;
+            clients.push(client);
+            all_is_quiet().await;
+        }
+        let mut waiting = duo.waiting().await;
+        waiting.sort_by_key(|count| Reverse(*count));
+        assert_eq!(waiting, expected, "{factor}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

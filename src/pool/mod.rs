@@ -166,7 +166,11 @@ impl Pool {
 
     /// A member works, as its checks say.
     pub fn comes_up(&self, backend: &Backend) {
-        if backend.standing.comes_up(Instant::now()) {
+        let now = Instant::now();
+        if backend.standing.comes_up(now) {
+            if let Some(outlier) = &backend.outlier {
+                outlier.lock().expect("no holder panics").readmit(now);
+            }
             info!(
                 pool = self.name,
                 backend = backend.name(),

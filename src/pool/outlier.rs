@@ -110,6 +110,13 @@ impl Outlier {
         until
     }
 
+    /// Takes the backend in again at `now`, if it is left out; something else has shown that it works.
+    pub(super) fn readmit(&mut self, now: Instant) {
+        if let Some(last) = &mut self.last {
+            last.until = last.until.min(now);
+        }
+    }
+
     fn failures(&self) -> u32 {
         self.unreachable.saturating_add(self.refused)
     }
@@ -232,6 +239,17 @@ mod tests {
         assert!(outlier.note(Seen::Unreachable, until));
         outlier.note(Seen::Granted, until);
         assert!(!outlier.note(Seen::Unreachable, until));
+    }
+
+    #[test]
+    fn a_backend_that_is_taken_in_again_is_on_trial_at_once() {
+        let mut outlier = outlier();
+        let now = Instant::now();
+        outlier.eject(now);
+        outlier.readmit(now + Duration::from_secs(1));
+        assert!(outlier.note(Seen::Unreachable, now + Duration::from_secs(1)));
+        let next = outlier.eject(now + Duration::from_secs(1));
+        assert_eq!((next - now).as_secs(), 61, "it has not served for long");
     }
 
     #[test]

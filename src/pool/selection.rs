@@ -161,17 +161,20 @@ impl<'p> Selection<'p> {
             ..
         } = self.pool;
         let crowded = self.crowded(&takes_new, now);
-        let takes_new = |index: usize| takes_new(index) && !crowded.contains(&index);
+        let takes_more = |index: usize| takes_new(index) && !crowded.contains(&index);
         let wished = match &self.claim.wish {
             Wish::Anyone { .. } => None,
             Wish::This { index, .. } => Some(*index).filter(|index| takes_returning(*index)),
-            Wish::Ranked { key } => affinity.home(*key, backends, takes_new, now),
+            Wish::Ranked { key } if affinity.spills_over() => {
+                affinity.home(*key, backends, takes_more, now)
+            }
+            Wish::Ranked { key } => affinity.home(*key, backends, &takes_new, now),
         };
         let choice = match *self.tried {
             [] => Choice::First,
             _ => Choice::Substitute,
         };
-        wished.or_else(|| balancer.choose(backends, takes_new, choice, now))
+        wished.or_else(|| balancer.choose(backends, takes_more, choice, now))
     }
 
     /// Those of the backends that `takes_new` allows at which a handshake would have to wait: nobody

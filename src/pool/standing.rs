@@ -99,10 +99,12 @@ impl Standing {
         !self.is_down.swap(true, Relaxed)
     }
 
-    /// The checks say that it works; whether that is new.
+    /// The checks say that it works; whether that is new. Then it is not left out any longer: what
+    /// had failed on it is most likely mended.
     pub(super) fn comes_up(&self, now: Instant) -> bool {
         let is_new = self.is_down.swap(false, Relaxed);
         if is_new {
+            self.ejected_until.store(0, Relaxed);
             self.comes_back(now);
         }
         is_new
@@ -187,6 +189,18 @@ mod tests {
         assert_eq!(state(&standing), State::Ejected);
         advance(Duration::from_millis(1)).await;
         assert_eq!(state(&standing), State::Ready);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ejection_ends_when_checks_find_it_up_again() {
+        let standing = standing();
+        standing.eject(Instant::now() + WINDOW);
+        standing.comes_up(Instant::now());
+        assert_eq!(state(&standing), State::Ejected, "it was not down");
+        standing.goes_down();
+        standing.comes_up(Instant::now());
+        assert_eq!(state(&standing), State::Ready);
+        assert_eq!(standing.share(Instant::now()), FIRST);
     }
 
     #[tokio::test(start_paused = true)]

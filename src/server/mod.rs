@@ -163,20 +163,7 @@ impl Server {
                 tasks.spawn_on(reception, worker.handle());
             }
         }
-        for check in self.shared.pools.iter().flat_map(Pool::checks) {
-            tasks.spawn(check);
-        }
-        tasks.spawn(forget_expired(self.shared.clone()));
-        for pool in &*self.shared.pools {
-            tasks.spawn(draining(
-                Arc::clone(pool),
-                Arc::clone(&self.shared.registry),
-            ));
-            if let Some(config) = pool.rebalance() {
-                let registry = Arc::clone(&self.shared.registry);
-                tasks.spawn(rebalancing(Arc::clone(pool), registry, *config));
-            }
-        }
+        self.shared.look_after_pools(&mut tasks);
         // `stopped` is to see the connections alone.
         drop(stopping);
 
@@ -270,6 +257,20 @@ impl Shared {
             pools,
             registry,
         })
+    }
+    /// Starts what checks, drains and rebalances backends, and forgets who has not come back.
+    fn look_after_pools(&self, tasks: &mut JoinSet<()>) {
+        for pool in &*self.pools {
+            let registry = || Arc::clone(&self.registry);
+            for check in pool.checks() {
+                tasks.spawn(check);
+            }
+            tasks.spawn(draining(Arc::clone(pool), registry()));
+            if let Some(config) = pool.rebalance() {
+                tasks.spawn(rebalancing(Arc::clone(pool), registry(), *config));
+            }
+        }
+        tasks.spawn(forget_expired(self.clone()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! A spliced pair of sockets after the 101: the two directions, their deadlines, and how it ended.
 
 pub mod clock;
+mod deadlines;
 pub mod drain;
 mod end;
 pub mod keepalive;
@@ -20,12 +21,10 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use self::{
     clock::Tick,
-    keepalive::Due,
     leg::Leg,
     pump::{Failure, Farewell, Pump},
     registry::{CloseOrder, Place},
@@ -83,17 +82,6 @@ struct Ending {
 static CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost");
 static BACKEND_LEFT: Farewell = (CloseCode::BAD_GATEWAY, "backend connection lost");
 static PEER_LOST: Farewell = (CloseCode::GOING_AWAY, "peer lost");
-
-static IDLE: CloseOrder = CloseOrder {
-    cause: Cause::Idle,
-    code: CloseCode::GOING_AWAY,
-    reason: "idle for too long",
-};
-static LIFETIME: CloseOrder = CloseOrder {
-    cause: Cause::Lifetime,
-    code: CloseCode::GOING_AWAY,
-    reason: "open for too long",
-};
 
 impl<C, B> Tunnel<C, B> {
     /// A tunnel between two sides whose handshake is complete.
@@ -192,85 +180,6 @@ impl<C, B> Tunnel<C, B> {
         if self.downward.is_ending() {
             self.end(Party::Backend, Cause::Eof, None, now);
         }
-    }
-
-    /// Does what is due at `now`, and says whether that gave the pumps something to do.
-    fn enforce(&mut self, now: Tick) -> bool {
-        if is_past(self.downward.blocked(), self.policy.stall, now) && self.client.takes {
-            return self.cut_client(Cause::Stalled, now);
-        }
-        if is_past(self.upward.blocked(), self.policy.stall, now) && self.backend.takes {
-            return self.cut_backend(Cause::Stalled, now);
-        }
-        if self.closed.is_some() {
-            return false;
-        }
-        if now >= self.lingers_until() {
-            self.lose_backend(now);
-            return true;
-        }
-        if let Some(order) = self.place.order() {
-            self.close(order, now);
-        } else if now >= self.expires {
-            self.close(&LIFETIME, now);
-        } else if self.ending.is_some() {
-            return false;
-        } else if now >= after(self.moved, self.policy.idle) {
-            self.close(&IDLE, now);
-        } else {
-            return self.keep_alive(now);
-        }
-        true
-    }
-
-    /// Pings the idle and gives up the dead.
-    fn keep_alive(&mut self, now: Tick) -> bool {
-        // A side that we do not read from, since the other takes nothing, cannot be heard.
-        if self.upward.blocked().is_some() || self.keeps_all_it_may() {
-            self.client.keepalive.heard(now);
-        }
-        if self.downward.blocked().is_some() || self.upward.is_keeping() {
-            self.backend.keepalive.heard(now);
-        }
-        let client = match self.client.keepalive.due(&self.policy.keepalive, now) {
-            Due::Nothing => false,
-            Due::Ping => self.downward.want_ping(self.upward.source_token()),
-            Due::Dead => self.cut_client(Cause::Dead, now),
-        };
-        let backend = match self.backend.keepalive.due(&self.policy.keepalive, now) {
-            Due::Nothing => false,
-            Due::Ping => self.upward.want_ping(self.downward.source_token()),
-            Due::Dead => self.cut_backend(Cause::Dead, now),
-        };
-        client || backend
-    }
-
-    /// When something is due next.
-    fn next(&self, now: Tick) -> Tick {
-        let lifetime = match self.closed {
-            Some(_) => Tick::NEVER,
-            None => self.expires,
-        };
-        let deadlines = match self.ending {
-            Some(ending) => [self.cut_at(ending), Tick::NEVER, Tick::NEVER],
-            None => [
-                after(self.moved, self.policy.idle),
-                self.client.keepalive.next(&self.policy.keepalive),
-                self.backend.keepalive.next(&self.policy.keepalive),
-            ],
-        };
-        let stalls = [self.upward.blocked(), self.downward.blocked()];
-        let stalls = stalls.map(|since| since.map_or(Tick::NEVER, |s| s.after(self.policy.stall)));
-        let next = deadlines.into_iter().chain(stalls).min();
-        // A ping that waits for a boundary is due already; it is looked at again in a second.
-        let next = next.unwrap_or(Tick::NEVER).min(self.lingers_until());
-        next.min(lifetime).max(now)
-    }
-
-    /// When an ending tunnel is cut: what its peers still send postpones it, unless we closed.
-    fn cut_at(&self, ending: Ending) -> Tick {
-        let since = self.closed.unwrap_or(ending.since.max(self.moved));
-        since.after(self.policy.close)
     }
 }
 
@@ -377,15 +286,6 @@ where
             from_backend: tunnel.downward.traffic(),
         })
     }
-}
-
-/// When `duration` has passed since `since`, if there is such a limit.
-fn after(since: Tick, duration: Option<Duration>) -> Tick {
-    duration.map_or(Tick::NEVER, |duration| since.after(duration))
-}
-
-fn is_past(since: Option<Tick>, limit: Duration, now: Tick) -> bool {
-    since.is_some_and(|since| now >= since.after(limit))
 }
 
 #[cfg(test)]

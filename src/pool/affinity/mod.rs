@@ -131,6 +131,11 @@ impl Affinity {
         }
     }
 
+    /// Whether a client of a crowded key may go on to the next backend.
+    pub(super) fn spills_over(&self) -> bool {
+        self.balance_factor.is_some()
+    }
+
     /// The backend that `key` asks for among those that `takes` allows at `now`: the first in its
     /// order that is not ahead of the others by too much, and whose share it belongs to, if it has
     /// only a share of its keys yet.
