@@ -126,6 +126,32 @@ async fn a_backend_that_its_checks_find_up_again_is_no_longer_ejected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn checks_that_do_what_has_failed_end_an_ejection_and_others_do_not() {
+    in_slow_motion();
+    for (check, ends) in [("websocket", true), ("tcp", false)] {
+        let (ill, well) = (
+            Moody::new(Mood::Says(BROKEN)).await,
+            Moody::new(Mood::Well).await,
+        );
+        let lines = format!(
+            "balance = \"round-robin\"\nejection = {{ failures = 1, time = \"1m\" }}\n\
+             health = {{ check = \"{check}\", rises = 2, falls = 100 }}"
+        );
+        let proxy = Moody::fronting([&ill, &well]).pool(&lines).start().await;
+        for _ in 0..2 {
+            let mut client = proxy.raw().await;
+            client.ask_for_websocket("/").await;
+            client.head().await;
+        }
+        assert_eq!(proxy.state(0), State::Ejected);
+        ill.is_now(Mood::Well);
+        sleep(Duration::from_secs(20)).await;
+        let expected = if ends { State::Ready } else { State::Ejected };
+        assert_eq!(proxy.state(0), expected, "{check}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_clients_avoid_a_backend_that_is_down_whatever_the_balance() {
     in_slow_motion();
     let (ill, well) = (Moody::new(Mood::Hangs).await, Moody::new(Mood::Well).await);

@@ -169,7 +169,7 @@ impl Pool {
         let now = Instant::now();
         if backend.standing.comes_up(now) {
             if let Some(outlier) = &backend.outlier {
-                outlier.lock().expect("no holder panics").readmit(now);
+                outlier.lock().expect("no holder panics").end(now);
             }
             info!(
                 pool = self.name,
@@ -177,6 +177,24 @@ impl Pool {
                 "the backend is up again"
             );
             self.changes.send_replace(());
+        }
+    }
+
+    /// Ends a member's ejection if what `seen` shows is what had failed.
+    fn readmit(&self, backend: &Backend, seen: Seen) {
+        let Some(outlier) = &backend.outlier else {
+            return;
+        };
+        let now = Instant::now();
+        let mut outlier = outlier.lock().expect("no holder panics");
+        if outlier.is_refuted_by(seen, now) {
+            outlier.end(now);
+            backend.standing.eject(now);
+            info!(
+                pool = self.name,
+                backend = backend.name(),
+                "the backend is taken in again, for its checks succeed"
+            );
         }
     }
 
@@ -194,7 +212,7 @@ impl Pool {
         if !self.can_spare_one(*max_share, now) {
             return;
         }
-        let until = outlier.eject(now);
+        let until = outlier.eject(seen, now);
         backend.standing.eject(until);
         warn!(
             pool = self.name,

@@ -47,6 +47,8 @@ struct Losses {
 
 #[derive(Debug, Clone, Copy)]
 struct Absence {
+    /// What it is for.
+    reason: Seen,
     until: Instant,
     length: Duration,
 }
@@ -94,15 +96,19 @@ impl Outlier {
         false
     }
 
-    /// Leaves the backend out from `now` on, and says until when.
-    pub(super) fn eject(&mut self, now: Instant) -> Instant {
+    /// Leaves the backend out from `now` on, for what was seen last, and says until when.
+    pub(super) fn eject(&mut self, reason: Seen, now: Instant) -> Instant {
         let Ejection { time, max_time, .. } = self.config;
         let length = match self.last {
             Some(last) if now < last.until + last.length => (last.length * 2).min(max_time),
             _ => time,
         };
         let until = now + length;
-        self.last = Some(Absence { until, length });
+        self.last = Some(Absence {
+            reason,
+            until,
+            length,
+        });
         // It is on trial afterwards: one more failure of the kind will do.
         self.unreachable = 0;
         self.refused = self.config.failures.get() - 1;
@@ -110,8 +116,20 @@ impl Outlier {
         until
     }
 
-    /// Takes the backend in again at `now`, if it is left out; something else has shown that it works.
-    pub(super) fn readmit(&mut self, now: Instant) {
+    /// Whether the backend is left out at `now` for what `seen` shows to be no longer so.
+    pub(super) fn is_refuted_by(&self, seen: Seen, now: Instant) -> bool {
+        let absence = self.last.filter(|last| now < last.until);
+        absence.is_some_and(|absence| {
+            matches!(
+                (absence.reason, seen),
+                (Seen::Unreachable, Seen::Reached | Seen::Answered)
+                    | (Seen::BadHandshake, Seen::Answered)
+            )
+        })
+    }
+
+    /// Takes the backend in again at `now`, if it is left out.
+    pub(super) fn end(&mut self, now: Instant) {
         if let Some(last) = &mut self.last {
             last.until = last.until.min(now);
         }
@@ -224,7 +242,7 @@ mod tests {
     fn what_comes_in_while_it_is_out_does_not_count() {
         let mut outlier = outlier();
         let now = Instant::now();
-        let until = outlier.eject(now);
+        let until = outlier.eject(Seen::Unreachable, now);
         let just_before = until - Duration::from_millis(1);
         assert_eq!(
             verdicts(&mut outlier, &[Seen::Unreachable; 9], just_before),
@@ -235,7 +253,7 @@ mod tests {
     #[test]
     fn after_its_return_one_failure_ejects_again_unless_something_succeeded() {
         let mut outlier = outlier();
-        let until = outlier.eject(Instant::now());
+        let until = outlier.eject(Seen::Unreachable, Instant::now());
         assert!(outlier.note(Seen::Unreachable, until));
         outlier.note(Seen::Granted, until);
         assert!(!outlier.note(Seen::Unreachable, until));
@@ -245,11 +263,34 @@ mod tests {
     fn a_backend_that_is_taken_in_again_is_on_trial_at_once() {
         let mut outlier = outlier();
         let now = Instant::now();
-        outlier.eject(now);
-        outlier.readmit(now + Duration::from_secs(1));
+        outlier.eject(Seen::Unreachable, now);
+        outlier.end(now + Duration::from_secs(1));
         assert!(outlier.note(Seen::Unreachable, now + Duration::from_secs(1)));
-        let next = outlier.eject(now + Duration::from_secs(1));
+        let next = outlier.eject(Seen::Unreachable, now + Duration::from_secs(1));
         assert_eq!((next - now).as_secs(), 61, "it has not served for long");
+    }
+
+    #[test]
+    fn an_ejection_is_refuted_only_by_what_shows_that_its_reason_is_gone() {
+        use Seen::{Answered, BadHandshake, Reached, Unreachable};
+        let now = Instant::now();
+        for (reason, seen, expected) in [
+            (Unreachable, Reached, true),
+            (Unreachable, Answered, true),
+            (BadHandshake, Reached, false),
+            (BadHandshake, Answered, true),
+            (YOUNG, Answered, false),
+        ] {
+            let mut outlier = outlier();
+            assert!(!outlier.is_refuted_by(seen, now), "it is not left out");
+            let until = outlier.eject(reason, now);
+            assert_eq!(
+                outlier.is_refuted_by(seen, now),
+                expected,
+                "{reason} {seen:?}"
+            );
+            assert!(!outlier.is_refuted_by(seen, until), "it is over");
+        }
     }
 
     #[test]
@@ -258,7 +299,7 @@ mod tests {
         let mut now = Instant::now();
         let mut lengths = Vec::new();
         for _ in 0..6 {
-            let until = outlier.eject(now);
+            let until = outlier.eject(Seen::Unreachable, now);
             lengths.push((until - now).as_secs());
             now = until;
         }
@@ -266,7 +307,7 @@ mod tests {
 
         now += Duration::from_secs(300);
         assert_eq!(
-            (outlier.eject(now) - now).as_secs(),
+            (outlier.eject(Seen::Unreachable, now) - now).as_secs(),
             30,
             "it had served that long"
         );

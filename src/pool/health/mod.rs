@@ -11,7 +11,10 @@ mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt, time::sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, sleep},
+};
 use tracing::debug;
 
 use self::{
@@ -19,7 +22,7 @@ use self::{
     deadline::Deadline,
     failure::Failure,
 };
-use super::{Pool, backend::Backend, connect::Connector};
+use super::{Pool, backend::Backend, connect::Connector, outlier::Seen, standing::State};
 use crate::config::{self, BackendAddress, BackendTls, Check};
 
 /// How the backends of a pool are checked.
@@ -81,14 +84,20 @@ impl Health {
     async fn watch(&self, pool: &Pool, backend: &Backend) {
         let address = self.destination(backend.address());
         let mut count = Count::new(self.config.rises, self.config.falls);
+        let mut while_ejected = 0;
         loop {
             match self.check(&address).await {
                 Ok(()) => {
+                    let is_ejected = backend.state(Instant::now()) == State::Ejected;
+                    while_ejected = if is_ejected { while_ejected + 1 } else { 0 };
                     if count.succeeded() == Some(Flip::Up) {
                         pool.comes_up(backend);
+                    } else if while_ejected >= self.config.rises.get() {
+                        self.readmit(pool, backend);
                     }
                 }
                 Err(failure) => {
+                    while_ejected = 0;
                     debug!(pool = pool.name, backend = backend.name(), %failure, "a check failed");
                     if count.failed() == Some(Flip::Down) {
                         pool.goes_down(backend, &self.reason(&failure));
@@ -96,6 +105,16 @@ impl Health {
                 }
             }
             sleep(self.next_wait()).await;
+        }
+    }
+
+    /// What has failed on an ejected backend works again, as far as these checks can tell.
+    fn readmit(&self, pool: &Pool, backend: &Backend) {
+        match (&self.config.check, self.config.port) {
+            // They go elsewhere than traffic does.
+            (_, Some(_)) => {}
+            (Check::Websocket(_), None) => pool.readmit(backend, Seen::Answered),
+            (Check::Tcp | Check::Http(_), None) => pool.readmit(backend, Seen::Reached),
         }
     }
 
