@@ -39,20 +39,40 @@ class Contender:
 
 def longwire(name: str, binary: Path) -> list[Contender]:
     """A build of longwire: with what it has against storms, and without."""
+    grow = frozenset({"grow"})
+    plain = f"{name}-plain"
     return [
         _longwire(name, binary, "crowd-longwire.toml", STORMS),
-        _longwire(name, binary, "crowd-longwire-grow.toml", frozenset({"grow"})),
-        _longwire(f"{name}-plain", binary, "crowd-longwire-plain.toml", None),
+        _longwire(name, binary, "crowd-longwire-grow.toml", grow, {"REBALANCE": _REBALANCE}),
+        _longwire(plain, binary, "crowd-longwire-plain.toml", STORMS),
+        _longwire(plain, binary, "crowd-longwire-grow.toml", grow, {"REBALANCE": ""}),
     ]
 
 
-def _longwire(name: str, binary: Path, template: str, only_in: frozenset[str] | None) -> Contender:
+_REBALANCE = """
+[pool.main.rebalance]
+rate = @MOVED@
+tolerance = 5
+min_age = "10s"
+order = "oldest"
+max_closing = 100
+"""
+
+
+def _longwire(
+    name: str,
+    binary: Path,
+    template: str,
+    only_in: frozenset[str],
+    settings: dict[str, str] | None = None,
+) -> Contender:
     peer = Peer(
         name=name,
         role=Role.LONGWIRE,
         template=template,
         command=lambda wiring, config: [str(binary), "run", "--config", str(config)],
         version_command=(str(binary), "--version"),
+        settings=settings or {},
         only_in=only_in,
     )
     return Contender(peer, lambda _, port: f'"127.0.0.1:{port}"', ", ")
