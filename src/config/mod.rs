@@ -20,6 +20,7 @@ mod keepalive;
 mod limits;
 mod listener;
 mod log;
+mod path;
 mod pool;
 mod reading;
 mod redact;

@@ -11,6 +11,7 @@ use super::{
     field::Field,
     host::{HostPattern, host_header},
     keepalive::{self, Keepalive},
+    path,
     reading::Reported,
     section::{Section, Setting},
     values::{one_of, size, text},
@@ -148,24 +149,8 @@ fn useless_buffer(buffer: Span, on_backend_loss: Option<Span>) -> Problem {
 }
 
 fn path(field: &Field<'_>) -> Result<String, Reported> {
-    let expected = "a path such as \"/chat\"";
-    let written = text(field, expected)?;
-    let wrong = |why: &str| {
-        let message = format!("`{}` is not a path: {why}", written.escape_debug());
-        field.fault(message, format!("expected {expected}"))
-    };
-    if !written.starts_with('/') {
-        return Err(wrong("it begins with `/`"));
-    }
-    if written.contains(['?', '#']) {
-        return Err(wrong("it ends before the query"));
-    }
-    if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(wrong(
-            "other characters are percent-encoded, as in a request",
-        ));
-    }
-    Ok(written.to_owned())
+    let end: (&[_], _) = (&['?', '#'], "it ends before the query");
+    path::path(field, "a path such as \"/chat\"", end).map(str::to_owned)
 }
 
 impl fmt::Display for Route {

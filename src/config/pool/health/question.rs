@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 use crate::config::{
     field::Field,
     host::host_header,
+    path,
     reading::{Reported, all},
     section::Section,
     values::text,
@@ -48,21 +49,9 @@ impl Question {
 
 fn path(field: &Field<'_>) -> Result<PathAndQuery, Reported> {
     let expected = "a path such as \"/health\" or \"/health?full=1\"";
-    let written = text(field, expected)?;
-    let wrong = |why: &str| {
-        let message = format!("`{}` is not a path: {why}", written.escape_debug());
-        field.fault(message, format!("expected {expected}"))
-    };
-    if !written.starts_with('/') {
-        return Err(wrong("it begins with `/`"));
-    }
-    if written.contains('#') {
-        return Err(wrong("it ends before the fragment"));
-    }
-    if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(wrong("other characters are percent-encoded"));
-    }
-    written.parse().map_err(|_| wrong("it cannot be sent"))
+    let written = path::path(field, expected, (&['#'], "it ends before the fragment"))?;
+    let cannot_be_sent = |_| path::no_path(field, expected, "it cannot be sent");
+    written.parse().map_err(cannot_be_sent)
 }
 
 fn headers(field: &Field<'_>) -> Result<HeaderMap, Reported> {
