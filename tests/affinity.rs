@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use longwire::config::Intent;
 use tokio::time::sleep;
 
 use crate::support::{
@@ -453,4 +454,70 @@ async fn a_room_whose_backend_has_stopped_meets_elsewhere() {
     let refuge = proxy.connect_to("/", &room).await.backend();
     assert_ne!(refuge, first);
     assert_eq!(proxy.connect_to("/", &room).await.backend(), refuge);
+}
+
+/// How many tunnels each backend has of thirty whose clients all have the same key.
+async fn crowd_of_one_room(balance_factor: &str) -> Vec<usize> {
+    let backends = naming_cluster(3).await;
+    let affinity =
+        format!("{{ by = \"query\", name = \"room\", balance_factor = {balance_factor} }}");
+    let proxy = Proxy::fronting(&backends).affinity(&affinity).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..30 {
+        clients.push(proxy.connect_to("/?room=lobby", &[]).await);
+    }
+    let backends = proxy.pools[0].backends().iter();
+    let mut counts: Vec<_> = backends.map(|backend| backend.tunnels()).collect();
+    counts.sort_unstable();
+    counts
+}
+
+#[tokio::test]
+async fn a_crowded_key_stays_together_unless_it_may_spill_over() {
+    assert_eq!(crowd_of_one_room("\"off\"").await, [0, 0, 30]);
+    let spilt = crowd_of_one_room("125").await;
+    assert_eq!(
+        spilt[2], 13,
+        "a quarter more than a fair share, rounded up: {spilt:?}"
+    );
+    assert_eq!(
+        spilt[1], 13,
+        "the key's second choice fills up next: {spilt:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_comes_back_gets_its_keys_back_little_by_little() {
+    in_slow_motion();
+    let backends = naming_cluster(2).await;
+    let proxy = Proxy::fronting(&backends)
+        .affinity("{ by = \"header\", name = \"x-room\" }")
+        .pool("slow_start = \"2m\"")
+        .start()
+        .await;
+    let own = backends[0].address.to_string();
+    let at_home = async || {
+        let mut rooms = HashSet::new();
+        for room in 0..100 {
+            if backend_of(&proxy, "x-room", &room.to_string()).await == own {
+                rooms.insert(room);
+            }
+        }
+        rooms
+    };
+    let before = at_home().await;
+    let pool = &proxy.pools[0];
+    pool.intend(&pool.backends()[0], Intent::Maintenance);
+    assert!(at_home().await.is_empty());
+    pool.intend(&pool.backends()[0], Intent::Ready);
+    let mut last = at_home().await;
+    assert!(last.len() < before.len() / 2, "{last:?} of {before:?}");
+    for _ in 0..2 {
+        sleep(Duration::from_secs(50)).await;
+        let now = at_home().await;
+        assert!(now.is_superset(&last), "what has come back stays");
+        last = now;
+    }
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(at_home().await, before);
 }
