@@ -6,7 +6,7 @@ use longwire::{config::Intent, pool::standing::State};
 use tokio::time::{Instant, advance};
 
 use crate::support::{
-    Backend, Client, Proxy, ProxyBuilder, Raw, in_slow_motion, naming_cluster, until,
+    Backend, Client, Proxy, ProxyBuilder, Raw, all_is_quiet, in_slow_motion, naming_cluster, until,
 };
 
 const WRONG_ACCEPT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
@@ -151,7 +151,9 @@ async fn tunnels_that_are_lost_late_are_no_failure() {
         } else {
             State::Ready
         };
-        until(|| states(&proxy) == [expected, State::Ready]).await;
+        until(|| proxy.registry.is_empty()).await;
+        all_is_quiet().await;
+        assert_eq!(states(&proxy), [expected, State::Ready]);
     }
 }
 

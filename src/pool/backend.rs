@@ -113,11 +113,11 @@ impl Backend {
         self.standing.share(now)
     }
 
-    /// It beside its siblings at `now`, without those tunnels that are being closed.
-    pub(super) fn member(&self, closing: usize, now: Instant) -> Member {
+    /// It beside its siblings, with that `share`, and without those tunnels that are being closed.
+    pub(super) fn member(&self, closing: usize, share: u64) -> Member {
         Member {
             tunnels: self.tunnels().saturating_sub(closing),
-            weight: u64::from(self.weight.get()) * self.share(now),
+            weight: u64::from(self.weight.get()) * share,
             max: self.max_tunnels.map(NonZeroUsize::get),
         }
     }

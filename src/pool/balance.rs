@@ -58,8 +58,7 @@ impl Balancer {
         now: Instant,
     ) -> Option<usize> {
         let by_load = |a: &usize, b: &usize| by_load(&backends[*a], &backends[*b], now);
-        // One that is coming back takes only the fraction of its turns that its share is of all.
-        let takes_turn = |index: usize| takes(index) && is_drawn(backends[index].share(now));
+
         match self.balance {
             Balance::RoundRobin => {
                 let turn = || self.whose_turn(&takes, choice);
@@ -73,6 +72,11 @@ impl Balancer {
                 .filter(|index| takes(*index))
                 .min_by(by_load),
             Balance::RandomOfTwo => {
+                // One that is coming back takes only the fraction of its turns that its share is of
+                // all.
+                let shares = backends.iter().map(|backend| backend.share(now));
+                let turns: Vec<_> = shares.map(is_drawn).collect();
+                let takes_turn = |index: usize| takes(index) && turns[index];
                 let one = self.draw(takes_turn).or_else(|| self.draw(&takes))?;
                 let other = self.draw(|index| index != one && takes_turn(index));
                 [Some(one), other].into_iter().flatten().min_by(by_load)

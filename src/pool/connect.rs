@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use rustix::io::Errno;
 use tokio::{
     net::{TcpStream, UnixStream},
     time,
@@ -39,6 +40,30 @@ pub enum ConnectError {
         /// How long it had.
         deadline: Duration,
     },
+}
+
+impl ConnectError {
+    /// Whether we lack what a connection takes, which says nothing of the backend: open files, ports
+    /// or memory.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Failed { source, .. } => is_ours(source),
+            Self::TimedOut { .. } => false,
+        }
+    }
+}
+
+/// Whether an error says that this process or machine has run out of something.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let ours = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| ours.contains(&errno))
 }
 
 impl Connector {

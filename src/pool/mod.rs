@@ -122,8 +122,10 @@ impl Pool {
     /// Whether a member is to lose its tunnels.
     #[must_use]
     pub fn drains(&self, backend: &Backend) -> bool {
-        let is_lost = self.on_down == OnDown::Drain && backend.standing.is_down();
-        is_lost || backend.standing.is_meant_to(Intent::Draining)
+        let Backend { standing, .. } = backend;
+        let is_lost = self.on_down == OnDown::Drain && standing.is_down();
+        let may_lose = !standing.is_meant_to(Intent::Maintenance);
+        standing.is_meant_to(Intent::Draining) || is_lost && may_lose
     }
 
     /// How its tunnels are rebalanced, if they are.
@@ -167,9 +169,12 @@ impl Pool {
     /// A member works, as its checks say.
     pub fn comes_up(&self, backend: &Backend) {
         let now = Instant::now();
+        let outlier = backend.outlier.as_ref();
+        // Held meanwhile, so that both agree on whether it is ejected.
+        let outlier = outlier.map(|outlier| outlier.lock().expect("no holder panics"));
         if backend.standing.comes_up(now) {
-            if let Some(outlier) = &backend.outlier {
-                outlier.lock().expect("no holder panics").end(now);
+            if let Some(mut outlier) = outlier {
+                outlier.end(now);
             }
             info!(
                 pool = self.name,
@@ -251,12 +256,17 @@ impl Pool {
         Selection::begin(self, asker, used_for)
     }
 
-    /// Connects to one of its backends.
+    /// Connects to one of its backends, and takes note if that fails on the backend's account.
     ///
     /// # Errors
-    /// If that does not succeed before the deadline.
+    /// If it does not succeed before the deadline.
     pub async fn connect(&self, backend: &Backend) -> Result<Stream, ConnectError> {
-        self.connector.connect(backend.address()).await
+        let connected = self.connector.connect(backend.address()).await;
+        connected.inspect_err(|error| {
+            if !error.is_ours() {
+                self.note(backend, Seen::Unreachable);
+            }
+        })
     }
 
     /// Forgets clients and closes idle connections whose time is over, and tells the log of crowds

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     Pool,
     backend::{Backend, BackendId},
-    standing::State,
+    standing::{FULL, State},
 };
 
 /// A member that takes new clients.
@@ -57,13 +57,17 @@ impl Pool {
     ) -> Vec<(BackendId, usize)> {
         let now = Instant::now();
         let ready = self.ready(now);
-        let members: Vec<_> = ready
-            .iter()
-            .map(|backend| backend.member(closing(backend.id()), now))
-            .collect();
-        let excess = excess(&members, returning, tolerance);
+        // One that is coming back gets little as yet, but keeps what it has.
+        let beyond = |share: fn(&Backend, Instant) -> u64| {
+            let members = ready
+                .iter()
+                .map(|backend| backend.member(closing(backend.id()), share(backend, now)));
+            excess(&members.collect::<Vec<_>>(), returning, tolerance)
+        };
+        let least = beyond(Backend::share).into_iter().zip(beyond(|_, _| FULL));
+        let least = least.map(|(now, later)| now.min(later));
         let ids = ready.iter().map(|backend| backend.id());
-        ids.zip(excess).collect()
+        ids.zip(least).collect()
     }
 
     /// A client of a member was sent away, so that it is balanced when it comes back.
@@ -82,7 +86,8 @@ impl Pool {
         }
         let now = Instant::now();
         let ready = self.ready(now);
-        let members: Vec<_> = ready.iter().map(|backend| backend.member(0, now)).collect();
+        let members = ready.iter().map(|backend| backend.member(0, FULL));
+        let members: Vec<_> = members.collect();
         let home = &self.backends[index];
         let place = ready.iter().position(|backend| backend.id() == home.id());
         place.is_some_and(|place| is_above(&members, place) && home.departures.take(now))

@@ -13,7 +13,7 @@ use super::{
     retries::Attempts,
     standing::State,
 };
-use crate::config::{NoneReady, Returning};
+use crate::config::{Intent, NoneReady, Returning};
 
 /// A selection under way: backends are tried until one takes the request.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Selection<'p> {
     attempts: Option<Attempts>,
     /// One that is taken only if there is no other.
     avoided: Option<usize>,
+    /// Whether a further backend was there that may not be tried.
+    is_held_back: bool,
 }
 
 /// What came of a selection.
@@ -45,10 +47,14 @@ impl Iterator for Selection<'_> {
     type Item = Lease;
 
     fn next(&mut self) -> Option<Lease> {
+        if self.tried.is_empty() {
+            self.release();
+        }
         let mut candidate = self.candidate();
         if let (Some(_), Some(attempts)) = (candidate, &mut self.attempts)
             && !self.pool.retries.allow(attempts)
         {
+            self.is_held_back = true;
             return None;
         }
         loop {
@@ -65,21 +71,21 @@ impl Iterator for Selection<'_> {
 
 impl<'p> Selection<'p> {
     pub(super) fn begin(pool: &'p Pool, asker: &Asker<'_>, used_for: Use) -> Self {
-        let mut claim = pool.affinity.claim(asker);
-        if let (Use::Tunnel, Wish::This { index, .. }) = (used_for, claim.wish)
-            && pool.lets_go(index)
-        {
-            let outcome = Outcome::Moved;
-            claim.wish = Wish::Anyone { outcome };
-        }
         Self {
             pool,
             used_for,
-            claim,
+            claim: pool.affinity.claim(asker),
             tried: Vec::new(),
             attempts: (used_for == Use::Tunnel).then(|| pool.retries.begin()),
             avoided: None,
+            is_held_back: false,
         }
+    }
+
+    /// Whether it has ended though a further backend was there: no more were allowed.
+    #[must_use]
+    pub fn was_held_back(&self) -> bool {
+        self.is_held_back
     }
 
     /// Tries `backend` last, whatever the client's affinity asks for.
@@ -112,6 +118,18 @@ impl<'p> Selection<'p> {
         }
     }
 
+    /// Has a client that comes back balanced, if it was sent away so that others get more. One that
+    /// never left is not asked to.
+    fn release(&mut self) {
+        if let (Use::Tunnel, Wish::This { index, .. }) = (self.used_for, self.claim.wish)
+            && self.avoided.is_none()
+            && self.pool.lets_go(index)
+        {
+            let outcome = Outcome::Moved;
+            self.claim.wish = Wish::Anyone { outcome };
+        }
+    }
+
     /// The next one to try.
     fn candidate(&self) -> Option<usize> {
         let now = Instant::now();
@@ -130,12 +148,18 @@ impl<'p> Selection<'p> {
         let state = |index: usize| self.pool.backends[index].state(now);
         let takes_new = |index| is_left(index) && state(index) == State::Ready;
         let takes_returning = |index| is_left(index) && self.takes_returning(state(index));
-        let might_work =
-            |index| is_left(index) && matches!(state(index), State::Ejected | State::Down);
+        let might_work = |index: usize| {
+            let is_wanted = self.pool.backends[index]
+                .standing
+                .is_meant_to(Intent::Ready);
+            is_left(index) && is_wanted
+        };
         let chosen = self.wished(takes_returning, takes_new, now);
         match self.pool.none_ready {
-            NoneReady::Fail => chosen,
-            NoneReady::TryAll => chosen.or_else(|| self.wished(might_work, might_work, now)),
+            NoneReady::TryAll if self.finds_none_ready() => {
+                chosen.or_else(|| self.wished(might_work, might_work, now))
+            }
+            _ => chosen,
         }
     }
 

@@ -65,10 +65,10 @@ impl Standing {
             State::Maintenance
         } else if self.is_down() {
             State::Down
-        } else if intent == Intent::Draining as u8 {
-            State::Draining
         } else if self.ejected_until.load(Relaxed) > self.millis(now) {
             State::Ejected
+        } else if intent == Intent::Draining as u8 {
+            State::Draining
         } else {
             State::Ready
         }
@@ -79,7 +79,9 @@ impl Standing {
         let before = self.intent.swap(intent as u8, Relaxed);
         let is_new = before != intent as u8;
         if is_new && intent == Intent::Ready {
-            self.comes_back(now);
+            let ejected_until = self.ejected_until.load(Relaxed);
+            self.back_since
+                .store(self.millis(now).max(ejected_until).max(1), Relaxed);
         }
         is_new
     }

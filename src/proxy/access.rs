@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use http::{Method, StatusCode, request};
@@ -78,12 +79,21 @@ pub(super) struct Record {
     arrived: Instant,
     route: OnceLock<Arc<Route>>,
     /// The backend that was tried last.
-    backend: Mutex<Option<Arc<Backend>>>,
+    backend: Mutex<Option<Service>>,
     affinity: OnceLock<Outcome>,
     /// The tunnel that it became.
     tunnel: OnceLock<u64>,
     /// Whether its end has had its event.
     has_ended: AtomicBool,
+}
+
+/// A backend in use.
+#[derive(Debug)]
+struct Service {
+    backend: Arc<Backend>,
+    /// When its tunnel began, in milliseconds after the request's arrival; `None` before, and once
+    /// it is lost.
+    since: Option<u32>,
 }
 
 /// What a client has asked for.
@@ -102,7 +112,25 @@ impl Record {
     }
 
     pub(super) fn tries(&self, backend: &Arc<Backend>) {
-        *self.backend.lock().expect("no holder panics") = Some(Arc::clone(backend));
+        let backend = Arc::clone(backend);
+        let service = Service {
+            backend,
+            since: None,
+        };
+        *self.backend.lock().expect("no holder panics") = Some(service);
+    }
+
+    /// The tunnel begins, or goes on with another backend.
+    fn begins_to_serve(&self) {
+        let mut service = self.backend.lock().expect("no holder panics");
+        if let Some(service) = &mut *service {
+            service.since = Some(self.millis());
+        }
+    }
+
+    /// Milliseconds since the request's arrival.
+    fn millis(&self) -> u32 {
+        u32::try_from(self.arrived.elapsed().as_millis()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn bound(&self, affinity: Outcome) {
@@ -139,6 +167,7 @@ impl Record {
 
     pub(super) fn tunnel_opened(&self, tunnel: u64) {
         self.tunnel.get_or_init(|| tunnel);
+        self.begins_to_serve();
         if let Some(asked) = &self.asked {
             info!(
                 target: TARGET,
@@ -160,6 +189,7 @@ impl Record {
     /// The event of a tunnel that has lost the backend `from` and goes on with `to`.
     pub(super) fn tunnel_moved(&self, from: &Backend, to: &Arc<Backend>) {
         self.tries(to);
+        self.begins_to_serve();
         if let Some(asked) = &self.asked {
             info!(
                 target: TARGET,
@@ -213,11 +243,15 @@ impl Record {
         }
     }
 
-    /// Notes that the backend has left the tunnel without a Close.
+    /// Notes, once, that the backend has left the tunnel without a Close.
     pub(super) fn lost(&self) {
-        let backend = self.backend.lock().expect("no holder panics");
-        if let (Some(route), Some(backend)) = (self.route.get(), &*backend) {
-            route.pool.note(backend, Seen::Lost(self.arrived.elapsed()));
+        let mut service = self.backend.lock().expect("no holder panics");
+        let (Some(route), Some(service)) = (self.route.get(), &mut *service) else {
+            return;
+        };
+        if let Some(since) = service.since.take() {
+            let age = Duration::from_millis(self.millis().saturating_sub(since).into());
+            route.pool.note(&service.backend, Seen::Lost(age));
         }
     }
 
@@ -230,8 +264,10 @@ impl Record {
     }
 
     fn backend_name(&self) -> Option<String> {
-        let backend = self.backend.lock().expect("no holder panics");
-        backend.as_ref().map(|backend| backend.name().to_owned())
+        let service = self.backend.lock().expect("no holder panics");
+        service
+            .as_ref()
+            .map(|service| service.backend.name().to_owned())
     }
 
     fn affinity(&self) -> Outcome {

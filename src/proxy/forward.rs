@@ -98,7 +98,7 @@ impl Exchange<'_> {
                         Ok(connection) => connection,
                         Err(error) => {
                             debug!(%error, "trying the next backend");
-                            self.route.pool.note(lease.backend(), Seen::Unreachable);
+
                             last = Some(error);
                             break;
                         }

@@ -94,14 +94,19 @@ impl Handshake<'_> {
         };
         let stream = match timeout_at(deadline, self.pool.connect(backend)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return self.failed(backend, Seen::Unreachable, error.into()),
-            Err(_) => return self.failed(backend, Seen::Unreachable, Rejection::TimedOut),
+            Ok(Err(error)) => {
+                debug!(backend = backend.name(), %error, "a backend cannot be connected to");
+                return Attempt::Done(Err(error.into()));
+            }
+            // Most of the time was others': it says little of this one.
+            Err(_) => return Attempt::Done(Err(Rejection::TimedOut)),
         };
+        let asked = Instant::now();
         let mut answer = pin!(answer(stream, head.clone()));
         let mut answered = timeout(self.patience(deadline), &mut answer).await;
         if answered.is_err() && Instant::now() < deadline {
             if let Some(next) = selection.next() {
-                self.note(backend, Seen::BadHandshake, &Rejection::TimedOut);
+                self.note(backend, &Rejection::TimedOut);
                 return Attempt::Overtaken(next);
             }
             answered = timeout_at(deadline, &mut answer).await;
@@ -115,8 +120,11 @@ impl Handshake<'_> {
                 }
                 Attempt::Done(Ok(response))
             }
-            Ok(Err(error)) => self.failed(backend, Seen::BadHandshake, error.into()),
-            Err(_) => self.failed(backend, Seen::BadHandshake, Rejection::TimedOut),
+            Ok(Err(error)) => self.failed(backend, error.into()),
+            Err(_) if asked.elapsed() >= self.timeouts.answer.min(self.timeouts.handshake / 2) => {
+                self.failed(backend, Rejection::TimedOut)
+            }
+            Err(_) => Attempt::Done(Err(Rejection::TimedOut)),
         }
     }
 
@@ -127,14 +135,14 @@ impl Handshake<'_> {
             .min(deadline.saturating_duration_since(Instant::now()))
     }
 
-    fn failed(&self, backend: &Backend, seen: Seen, rejection: Rejection) -> Attempt {
-        self.note(backend, seen, &rejection);
+    fn failed(&self, backend: &Backend, rejection: Rejection) -> Attempt {
+        self.note(backend, &rejection);
         Attempt::Done(Err(rejection))
     }
 
-    fn note(&self, backend: &Backend, seen: Seen, rejection: &Rejection) {
+    fn note(&self, backend: &Backend, rejection: &Rejection) {
         debug!(backend = backend.name(), error = %rejection, "a backend failed a handshake");
-        self.pool.note(backend, seen);
+        self.pool.note(backend, Seen::BadHandshake);
     }
 }
 

@@ -32,8 +32,11 @@ use crate::{
     websocket::handshake::{Agreed, Offer},
 };
 
-/// How long backends that fail for the moment are left alone before they are tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long backends that fail for the moment are left alone before they are tried again: about a
+/// second, and for no two tunnels the same time.
+fn pause() -> Duration {
+    Duration::from_secs(1).mul_f64(rand::random_range(0.5..=1.5))
+}
 
 /// A tunnel's way to another backend. Holds the use of the one that it has.
 pub(super) struct Reconnect {
@@ -108,7 +111,7 @@ impl Replay {
                 match self.ask_all(&lost).await {
                     Ok(found) => return Some(found),
                     Err(Failure::ForGood) => return None,
-                    Err(Failure::ForNow) => sleep(PAUSE).await,
+                    Err(Failure::ForNow) => sleep(pause()).await,
                 }
             }
         };
@@ -130,31 +133,39 @@ impl Replay {
         let mut failure = None;
         while let Some(lease) = selection.next() {
             // Or else one that hangs would leave the others no time.
-            let asked = timeout(self.limit / 2, self.ask_one(lease.backend()));
-            match asked.await.unwrap_or(Err(Rejection::TimedOut)) {
+            match self.ask_in_time(lease.backend()).await {
                 Ok(Some(end)) => {
                     let lease = selection.settle(lease).lease;
                     return Ok(Taken { lease, end });
                 }
                 Ok(None) => failure = failure.or(Some(Failure::ForGood)),
                 Err(error) => {
-                    if matches!(error, Rejection::TimedOut) {
-                        pool.note(lease.backend(), Seen::BadHandshake);
-                    }
                     debug!(%error, backend = lease.backend().name(), "trying the next backend");
                     failure = Some(Failure::ForNow);
                 }
             }
         }
-        Err(failure.unwrap_or(Failure::ForNow))
+        match failure {
+            Some(failure) if !selection.was_held_back() => Err(failure),
+            _ => Err(Failure::ForNow),
+        }
+    }
+
+    /// The same as [`ask_one`](Self::ask_one), once the backend has let it in, within half of the
+    /// time.
+    async fn ask_in_time(&self, backend: &Backend) -> Result<Option<End<Stream>>, Rejection> {
+        let _pass = backend.admit().await?;
+        let asked = timeout(self.limit / 2, self.ask_one(backend)).await;
+        asked.unwrap_or_else(|_| {
+            self.route.pool.note(backend, Seen::BadHandshake);
+            Err(Rejection::TimedOut)
+        })
     }
 
     /// The way to a backend that agrees on what was agreed on before; `None` if it does not.
     async fn ask_one(&self, backend: &Backend) -> Result<Option<End<Stream>>, Rejection> {
         let pool = &self.route.pool;
-        let _pass = backend.admit().await?;
-        let connected = pool.connect(backend).await;
-        let stream = connected.inspect_err(|_| pool.note(backend, Seen::Unreachable))?;
+        let stream = pool.connect(backend).await?;
         let answered = answer(stream, self.head.clone()).await;
         let response = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
         let status = response.status();
@@ -191,6 +202,7 @@ impl Reconnect {
 
 impl Rescue<Stream> for Reconnect {
     fn begin(&mut self) {
+        self.record.lost();
         self.lease = None;
         let replay = Arc::clone(&self.replay);
         self.search = Some(Box::pin(replay.find(Arc::clone(&self.backend))));
@@ -203,7 +215,6 @@ impl Rescue<Stream> for Reconnect {
         let found = ready!(search.as_mut().poll(cx));
         self.search = None;
         Poll::Ready(found.map(|Taken { lease, end }| {
-            self.record.lost();
             let backend = Arc::clone(lease.backend());
             self.record.tunnel_moved(&self.backend, &backend);
             self.backend = backend;

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::{
     config::Statuses,
-    pool::connect::ConnectError,
+    pool::connect::{ConnectError, is_ours},
     websocket::{CloseCode, handshake::BadAnswer},
 };
 
@@ -55,6 +55,16 @@ pub(super) enum Failure {
     /// The connection under the WebSocket has broken.
     #[error("broke the WebSocket: {0}")]
     Broken(#[from] io::Error),
+}
+
+impl Failure {
+    /// Whether it says nothing of the backend, but that we have run out of something.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Unreachable(error) | Self::Broken(error) => is_ours(error),
+            _ => false,
+        }
+    }
 }
 
 fn in_words(code: Option<CloseCode>) -> String {

@@ -15,7 +15,7 @@ use tokio::{
     io::AsyncWriteExt,
     time::{Instant, sleep},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::{
     count::{Count, Flip},
@@ -95,6 +95,9 @@ impl Health {
                     } else if while_ejected >= self.config.rises.get() {
                         self.readmit(pool, backend);
                     }
+                }
+                Err(failure) if failure.is_ours() => {
+                    warn!(pool = pool.name, backend = backend.name(), %failure, "cannot check");
                 }
                 Err(failure) => {
                     while_ejected = 0;
