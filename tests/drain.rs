@@ -301,3 +301,47 @@ async fn only_a_draining_backend_loses_its_tunnels() {
     assert_eq!(told.len(), 3);
     assert!(told.iter().all(|told| told.reason == "backend is down"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sibling_that_flaps_does_not_postpone_the_deadline() {
+    in_slow_motion();
+    let backends = echo_cluster(3).await;
+    let checks = "health = { check = \"tcp\", on_down = \"drain\", interval = \"1h\" }";
+    let proxy = Proxy::fronting(&backends)
+        .pool("drain = { over = \"20s\", deadline = \"30s\" }")
+        .pool(checks)
+        .config("[timeouts]\nclose = \"1h\"")
+        .start()
+        .await;
+    let mut clients = Vec::new();
+    for _ in 0..9 {
+        let mut client = proxy.raw().await;
+        client.open_websocket().await;
+        clients.push(client);
+    }
+    intend(&proxy, 0, Intent::Draining);
+    for _ in 0..2 {
+        proxy.pools[0].goes_down(&member(&proxy, 1), "it flaps");
+        sleep(Duration::from_secs(8)).await;
+        proxy.pools[0].comes_up(&member(&proxy, 1));
+        sleep(Duration::from_secs(8)).await;
+    }
+    assert_eq!(member(&proxy, 0).tunnels(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_closed_in_maintenance_even_if_it_is_down() {
+    in_slow_motion();
+    let backends = echo_cluster(1).await;
+    let checks = "health = { check = \"tcp\", on_down = \"drain\", interval = \"1h\" }";
+    let proxy = Proxy::fronting(&backends)
+        .pool("drain.over = \"1s\"")
+        .pool(checks)
+        .start()
+        .await;
+    let mut client = proxy.connect().await;
+    intend(&proxy, 0, Intent::Maintenance);
+    proxy.pools[0].goes_down(&member(&proxy, 0), "it is being mended");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(client.echo("still here").await, "still here");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longwire::{config::Intent, pool::standing::State};
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep};
 
 use crate::support::{
     Backend, Client, Proxy, ProxyBuilder, Raw, all_is_quiet, in_slow_motion, naming_cluster, until,
@@ -286,4 +286,72 @@ async fn open(proxy: &Proxy, count: usize) -> Vec<Client> {
         clients.push(proxy.connect().await);
     }
     clients
+}
+
+#[tokio::test]
+async fn those_that_are_away_are_tried_only_while_nobody_is_ready() {
+    let backends = naming_cluster(2).await;
+    let config = "none_ready = \"try-all\"\nmax_tunnels = 1";
+    let proxy = Proxy::fronting(&backends).pool(config).start().await;
+    let pool = &proxy.pools[0];
+    pool.goes_down(&pool.backends()[1], "its checks say so");
+    let _full = proxy.connect().await;
+    let mut client = proxy.raw().await;
+    client.ask_for_websocket("/").await;
+    let answer = client.head().await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(backends[1].visits(), 0);
+}
+
+#[tokio::test]
+async fn a_backend_that_drains_gets_nobody_new_even_if_it_is_down_and_all_are_tried() {
+    let backends = naming_cluster(1).await;
+    let proxy = Proxy::fronting(&backends).pool("none_ready = \"try-all\"");
+    let proxy = proxy.start().await;
+    let pool = &proxy.pools[0];
+    pool.intend(&pool.backends()[0], Intent::Draining);
+    pool.goes_down(&pool.backends()[0], "its checks say so");
+    assert_eq!(proxy.get("/").await.status, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_that_grows_is_the_same_wherever_the_backend_stands() {
+    in_slow_motion();
+    for balance in ["random-of-two", "round-robin"] {
+        for back in [0, 1] {
+            let backends = naming_cluster(2).await;
+            let config = format!("balance = \"{balance}\"\nslow_start = \"10h\"");
+            let proxy = Proxy::fronting(&backends).pool(&config).start().await;
+            let pool = &proxy.pools[0];
+            pool.intend(&pool.backends()[back], Intent::Maintenance);
+            pool.intend(&pool.backends()[back], Intent::Ready);
+            let own = backends[back].address.to_string();
+            let mut visits = 0;
+            for _ in 0..400 {
+                let answer = proxy.get("/").await;
+                visits += usize::from(answer.header("x-backend") == Some(&own));
+            }
+            // A tenth of its half are twenty.
+            assert!((2..=60).contains(&visits), "{balance}, {back}: {visits}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_a_line_does_not_make_a_tunnel_old() {
+    in_slow_motion();
+    let bad = Backend::losing(b"").await;
+    let proxy = Proxy::fronting([&bad])
+        .pool("ejection = { failures = 3, max_share = 100, early_loss = \"2s\" }")
+        .config("[admission]\nrate = 1\nburst = 1\nqueue_timeout = \"60s\"")
+        .start()
+        .await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = proxy.raw().await;
+        client.ask_for_websocket("/").await;
+        clients.push(client);
+    }
+    sleep(Duration::from_secs(15)).await;
+    assert_eq!(states(&proxy), [State::Ejected]);
 }

@@ -342,3 +342,35 @@ async fn no_more_are_told_while_too_many_have_not_ended() {
     }
     assert_eq!(closed, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_was_away_keeps_the_tunnels_that_it_kept() {
+    let ways: [fn(&Proxy, &Member); 2] = [
+        |proxy, member| {
+            proxy.pools[0].goes_down(member, "its checks are wrong");
+            proxy.pools[0].comes_up(member);
+        },
+        |proxy, member| {
+            proxy.pools[0].intend(member, Intent::Maintenance);
+            proxy.pools[0].intend(member, Intent::Ready);
+        },
+    ];
+    in_slow_motion();
+    for away_and_back in ways {
+        let backends = echo_cluster(3).await;
+        let proxy = Proxy::fronting(&backends)
+            .pool("rebalance = { rate = 50, min_age = \"1s\" }")
+            .start()
+            .await;
+        let mut clients = Vec::new();
+        for _ in 0..30 {
+            clients.push(proxy.connect().await);
+        }
+        let members = proxy.pools[0].backends();
+        away_and_back(&proxy, &members[0]);
+        // As long as it takes to move some, and to cut those who do not answer.
+        sleep(Duration::from_secs(16)).await;
+        let tunnels = members.iter().map(|member| member.tunnels());
+        assert_eq!(tunnels.collect::<Vec<_>>(), [10, 10, 10]);
+    }
+}

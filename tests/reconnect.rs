@@ -8,7 +8,7 @@ use longwire::{
     websocket::{Role, handshake::accept},
 };
 use socket2::SockRef;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
@@ -465,4 +465,48 @@ async fn those_that_lose_their_backend_together_come_to_another_no_faster_than_c
     assert!(other.is_err(), "the other waits");
     one.send(switching(&[])).await;
     granted(&scene.second, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_drops_a_tunnel_soon_after_it_came_is_blamed_however_old_the_tunnel_is() {
+    let scene = Scene::set(|proxy| {
+        proxy
+            .route(RECONNECT)
+            .pool("ejection.failures = 1")
+            .config("[keepalive]\ninterval = \"off\"")
+    })
+    .await;
+    let Opened {
+        scene,
+        client: _client,
+        backend,
+    } = scene.open(&[], &[]).await;
+    sleep(Duration::from_secs(60)).await;
+    drop(backend);
+    let (second, _) = granted(&scene.second, &[]).await;
+    drop(second);
+    let _first = granted(&scene.first, &[]).await;
+    let states = scene.proxy.pools[0].backends().iter();
+    let states = states.map(|backend| backend.state(Instant::now()));
+    assert_eq!(states.collect::<Vec<_>>(), [State::Ready, State::Ejected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_is_not_over_while_a_backend_was_not_asked() {
+    let Opened {
+        scene,
+        client: _client,
+        backend,
+    } = Scene::set(|proxy| proxy.route(RECONNECT).pool("retries.max = 0"))
+        .await
+        .open(&[], &[])
+        .await;
+    drop(backend);
+    let mut second = scene.second.accept().await;
+    second.head().await;
+    second
+        .send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    let again = timeout(PATIENCE, scene.second.accept()).await;
+    assert!(again.is_ok(), "the next round begins");
 }

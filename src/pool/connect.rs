@@ -114,3 +114,17 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     socket.set_nodelay(true)?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_have_run_out_of_is_no_fault_of_the_backend() {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        assert!(is_ours(&error(Errno::MFILE)));
+        assert!(is_ours(&error(Errno::ADDRNOTAVAIL)));
+        assert!(!is_ours(&error(Errno::CONNREFUSED)));
+        assert!(!is_ours(&io::ErrorKind::InvalidData.into()));
+    }
+}

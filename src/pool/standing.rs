@@ -194,6 +194,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_is_wanted_again_while_it_is_ejected_comes_back_when_that_is_over() {
+        let standing = standing();
+        standing.eject(Instant::now() + 2 * WINDOW);
+        standing.intend(Intent::Maintenance, Instant::now());
+        standing.intend(Intent::Ready, Instant::now());
+        advance(2 * WINDOW).await;
+        assert_eq!(state(&standing), State::Ready);
+        assert_eq!(standing.share(Instant::now()), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_ejection_ends_when_checks_find_it_up_again() {
         let standing = standing();
         standing.eject(Instant::now() + WINDOW);

@@ -243,14 +243,15 @@ impl Record {
         }
     }
 
-    /// Notes, once, that the backend has left the tunnel without a Close.
-    pub(super) fn lost(&self) {
+    /// Notes, once, that the backend has left the tunnel without a Close, so long ago.
+    pub(super) fn lost(&self, ago: Duration) {
         let mut service = self.backend.lock().expect("no holder panics");
         let (Some(route), Some(service)) = (self.route.get(), &mut *service) else {
             return;
         };
         if let Some(since) = service.since.take() {
             let age = Duration::from_millis(self.millis().saturating_sub(since).into());
+            let age = age.saturating_sub(ago);
             route.pool.note(&service.backend, Seen::Lost(age));
         }
     }

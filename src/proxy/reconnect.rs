@@ -202,7 +202,7 @@ impl Reconnect {
 
 impl Rescue<Stream> for Reconnect {
     fn begin(&mut self) {
-        self.record.lost();
+        self.record.lost(Duration::ZERO);
         self.lease = None;
         let replay = Arc::clone(&self.replay);
         self.search = Some(Box::pin(replay.find(Arc::clone(&self.backend))));

@@ -182,7 +182,7 @@ impl Future for Kept {
         let ended = ready!(Pin::new(&mut *tunnel).poll(cx));
         keep.record.tunnel_ended(tunnel.id(), &ended);
         if ended.end.is_loss_of_backend() {
-            keep.record.lost();
+            keep.record.lost(ended.lingered);
         }
         Poll::Ready(())
     }

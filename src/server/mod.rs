@@ -258,6 +258,7 @@ impl Shared {
             registry,
         })
     }
+
     /// Starts what checks, drains and rebalances backends, and forgets who has not come back.
     fn look_after_pools(&self, tasks: &mut JoinSet<()>) {
         for pool in &*self.pools {

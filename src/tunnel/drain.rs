@@ -18,13 +18,21 @@ use crate::{
 #[derive(Debug)]
 pub struct Drain {
     config: config::Drain,
-    draining: Vec<(BackendId, &'static CloseOrder)>,
+    draining: Vec<Draining>,
     pacing: Pacing,
-    /// When what is left is cut.
-    deadline: Option<Instant>,
     /// Those that had not been told when the registry was looked into last.
     waiting: Vec<Handle>,
     look: Instant,
+}
+
+/// A backend that drains.
+#[derive(Debug, Clone, Copy)]
+struct Draining {
+    backend: BackendId,
+    /// What its tunnels are told.
+    order: &'static CloseOrder,
+    /// When what is left of them is cut.
+    deadline: Option<Instant>,
 }
 
 /// What is left to do.
@@ -47,33 +55,31 @@ impl Drain {
             config,
             draining: Vec::new(),
             pacing: Pacing::new(pace(config.pace), now),
-            deadline: None,
             waiting: Vec::new(),
             look: now,
         }
     }
 
-    /// Sets which backends drain, and what their tunnels are told. The time for all begins anew
-    /// with each that joins.
+    /// Sets which backends drain, and what their tunnels are told. The pace for all begins anew with
+    /// each that joins; each has a deadline of its own.
     pub fn set(&mut self, draining: Vec<(BackendId, &'static CloseOrder)>, now: Instant) {
-        let is_new = |id: &BackendId| self.order(*id).is_none();
+        let is_new = |id: &BackendId| self.find(*id).is_none();
         if draining.iter().any(|(id, _)| is_new(id)) {
             self.pacing = Pacing::new(pace(self.config.pace), now);
-            self.deadline = self.config.deadline.map(|deadline| now + deadline);
             self.look = now;
         }
-        self.draining = draining;
+        let begin = self.config.deadline.map(|deadline| now + deadline);
+        let with_deadline = draining.into_iter().map(|(backend, order)| Draining {
+            backend,
+            order,
+            deadline: self.find(backend).map_or(begin, |before| before.deadline),
+        });
+        self.draining = with_deadline.collect();
     }
 
     /// Does what is due at `now`.
     pub fn proceed(&mut self, registry: &Registry, now: Instant) -> Progress {
-        let cut = match self.deadline {
-            Some(deadline) if now >= deadline => {
-                self.deadline = self.config.deadline.map(|deadline| now + deadline);
-                self.cut(registry)
-            }
-            _ => 0,
-        };
+        let cut = self.cut_late(registry, now);
         if now >= self.look {
             self.waiting = self.tunnels(registry);
             self.waiting.retain(|tunnel| !tunnel.is_closing());
@@ -83,8 +89,8 @@ impl Drain {
             self.tell_one();
         }
         let pacing = (!self.waiting.is_empty()).then(|| self.pacing.next(self.waiting.len()));
-        let dates = [Some(self.look), self.deadline, pacing];
-        let next = dates.into_iter().flatten().min();
+        let deadlines = self.draining.iter().filter_map(|one| one.deadline);
+        let next = deadlines.chain(pacing).chain([self.look]).min();
         Progress {
             cut,
             next: next.unwrap_or(self.look),
@@ -101,14 +107,22 @@ impl Drain {
         }
     }
 
-    fn cut(&self, registry: &Registry) -> usize {
-        let tunnels = self.tunnels(registry);
-        for tunnel in &tunnels {
-            if let Some(order) = self.order(tunnel.backend()) {
-                tunnel.cut(order);
+    /// Cuts what is left on backends whose time is over, and says how many. They have as much time
+    /// again for those who come after that.
+    fn cut_late(&mut self, registry: &Registry, now: Instant) -> usize {
+        let mut cut = 0;
+        for one in &mut self.draining {
+            if one.deadline.is_none_or(|deadline| now < deadline) {
+                continue;
+            }
+            one.deadline = self.config.deadline.map(|deadline| now + deadline);
+            let left = registry.served_by(|id| id == one.backend);
+            cut += left.len();
+            for tunnel in left {
+                tunnel.cut(one.order);
             }
         }
-        tunnels.len()
+        cut
     }
 
     fn tunnels(&self, registry: &Registry) -> Vec<Handle> {
@@ -117,8 +131,11 @@ impl Drain {
 
     /// What the tunnels of a backend are told, if it drains.
     fn order(&self, of: BackendId) -> Option<&'static CloseOrder> {
-        let draining = self.draining.iter().find(|(id, _)| *id == of);
-        draining.map(|(_, order)| *order)
+        self.find(of).map(|one| one.order)
+    }
+
+    fn find(&self, backend: BackendId) -> Option<&Draining> {
+        self.draining.iter().find(|one| one.backend == backend)
     }
 }
 

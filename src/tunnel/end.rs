@@ -1,6 +1,6 @@
 //! How a tunnel ended: a value, not an error.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::watch::Traffic;
 use crate::websocket::CloseCode;
@@ -63,6 +63,8 @@ pub struct Ended {
     pub from_client: Traffic,
     /// What passed from the backend to the client.
     pub from_backend: Traffic,
+    /// How long its peers took to end it, in whole seconds from what ended it on.
+    pub lingered: Duration,
 }
 
 impl TunnelEnd {

@@ -21,6 +21,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use self::{
@@ -242,7 +243,7 @@ where
         self.downward.poll(cx, backend, client, now)
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<TunnelEnd> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         loop {
             let now = self.place.now();
             let had_rescue = self.has_rescue();
@@ -258,7 +259,7 @@ where
             if let Some(ending) = self.ending
                 && (pumps.is_ready() || is_cut || now >= self.cut_at(ending))
             {
-                return Poll::Ready(ending.end);
+                return Poll::Ready(ending);
             }
             let has_given_up = had_rescue && !self.has_rescue();
             if !(has_given_up || self.poll_rescue(cx, now) || self.enforce(now)) {
@@ -279,11 +280,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let tunnel = self.get_mut();
         tunnel.place.register(cx.waker());
-        let end = ready!(tunnel.poll_end(cx));
+        let ending = ready!(tunnel.poll_end(cx));
+        let lingered = tunnel.place.now().since(ending.since);
         Poll::Ready(Ended {
-            end,
+            end: ending.end,
             from_client: tunnel.upward.traffic(),
             from_backend: tunnel.downward.traffic(),
+            lingered: Duration::from_secs(lingered.into()),
         })
     }
 }

@@ -35,6 +35,7 @@ impl Policy {
             lifetime_jitter: timeouts.tunnel_lifetime_jitter,
         }
     }
+
     /// When a tunnel has to end that opens at `opened`: `drawn`, from 0 to 1, says how much of the
     /// jitter its lifetime is shorter.
     pub(super) fn expiry(&self, opened: Tick, drawn: f64) -> Tick {
