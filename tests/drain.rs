@@ -233,12 +233,7 @@ async fn what_is_left_at_the_deadline_is_cut_whether_it_was_told_or_not() {
     // They never answer a Close.
     let mut stubborn = Vec::new();
     for _ in 0..20 {
-        let mut client = proxy.raw().await;
-        client.ask_for_websocket("/").await;
-        let mut backend = arrivals.recv().await.unwrap();
-        backend.grant_websocket().await;
-        client.head().await;
-        stubborn.push((client, backend));
+        stubborn.push(proxy.open_to(&mut arrivals).await);
     }
 
     let began = Instant::now();

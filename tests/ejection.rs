@@ -132,12 +132,7 @@ async fn tunnels_that_are_lost_late_are_no_failure() {
     for age in [70, 1] {
         let mut open = Vec::new();
         for _ in 0..5 {
-            let mut client = proxy.raw().await;
-            client.ask_for_websocket("/").await;
-            let mut backend = arrivals.recv().await.unwrap();
-            backend.grant_websocket().await;
-            client.head().await;
-            open.push((client, backend));
+            open.push(proxy.open_to(&mut arrivals).await);
             ask(&proxy, 1).await;
         }
         advance(Duration::from_secs(age)).await;

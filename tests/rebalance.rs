@@ -325,12 +325,7 @@ async fn no_more_are_told_while_too_many_have_not_ended() {
     // They never answer a Close.
     let mut stubborn = Vec::new();
     for _ in 0..20 {
-        let mut client = proxy.raw().await;
-        client.ask_for_websocket("/").await;
-        let mut backend = arrivals.recv().await.unwrap();
-        backend.grant_websocket().await;
-        client.head().await;
-        stubborn.push((client, backend));
+        stubborn.push(proxy.open_to(&mut arrivals).await);
     }
     let pool = &proxy.pools[0];
     pool.intend(&pool.backends()[1], Intent::Ready);

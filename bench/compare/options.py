@@ -83,9 +83,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help=f"how long each measurement takes, default {Pace.window}",
     )
+    add("--schemes", metavar="NAME,…", help="ws or wss alone")
+    add("--quick", action="store_true", help="little of everything, to see that it works")
+    add_choices(parser)
+    return parser
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """What every command can be told: what to measure, and where to write."""
+    add = parser.add_argument
     add("--only", metavar="NAME,…", help="these proxies alone")
     add("--scenarios", metavar="NAME,…", help="these scenarios alone")
-    add("--schemes", metavar="NAME,…", help="ws or wss alone")
     add(
         "--longwire",
         type=parse_build,
@@ -95,10 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         help="measure this binary too, under this name; without a name, instead of building one; "
         "may be repeated",
     )
-    add("--quick", action="store_true", help="little of everything, to see that it works")
     add("--results", type=parse_folder, metavar="FOLDER", help="default target/bench/results/DATE")
     add("--list", action="store_true", help="list proxies, scenarios and figures, and stop")
-    return parser
 
 
 def _pace(given: argparse.Namespace) -> Pace:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compare.options import choose, parse_build, parse_folder, positive
+from compare.options import add_choices, choose, positive
 
 from .contenders import OTHERS, Contender
 from .pace import QUICK, Pace
@@ -88,20 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MS",
         help=f"what a handshake costs a backend, default {Pace.work * 1000:.0f} ms",
     )
-    add("--only", metavar="NAME,…", help="these proxies alone")
-    add("--scenarios", metavar="NAME,…", help="these scenarios alone")
-    add(
-        "--longwire",
-        type=parse_build,
-        action="append",
-        default=[],
-        metavar="[NAME=]PATH",
-        help="measure this binary too, under this name; without a name, instead of building one; "
-        "may be repeated",
-    )
     add("--quick", action="store_true", help="a tenth of the crowd, to see that it works")
-    add("--results", type=parse_folder, metavar="FOLDER", help="default target/bench/results/DATE")
-    add("--list", action="store_true", help="list proxies, scenarios and figures, and stop")
+    add_choices(parser)
     return parser
 
 

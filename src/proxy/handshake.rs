@@ -63,10 +63,8 @@ impl Handshake<'_> {
                 Err(Rejection::Crowded(_)) => false,
                 Err(_) => Instant::now() < deadline,
             };
-            match Some(())
-                .filter(|()| goes_on)
-                .and_then(|()| selection.next())
-            {
+            let next = if goes_on { selection.next() } else { None };
+            match next {
                 Some(next) => lease = next,
                 None => return answered.map(|response| (lease, response)),
             }

@@ -8,7 +8,7 @@ use longwire::{
 };
 use tokio::{
     net::{TcpSocket, TcpStream},
-    sync::oneshot,
+    sync::{mpsc::UnboundedReceiver, oneshot},
     task::JoinHandle,
 };
 
@@ -103,6 +103,16 @@ impl Proxy {
     /// A bare connection on which nothing has been said yet.
     pub(crate) async fn raw(&self) -> Raw {
         Raw::new(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// A tunnel between a bare client and a backend that the test plays.
+    pub(crate) async fn open_to(&self, arrivals: &mut UnboundedReceiver<Raw>) -> (Raw, Raw) {
+        let mut client = self.raw().await;
+        client.ask_for_websocket("/").await;
+        let mut backend = arrivals.recv().await.unwrap();
+        backend.grant_websocket().await;
+        client.head().await;
+        (client, backend)
     }
 
     /// A bare connection from another address of this machine.
