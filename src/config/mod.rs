@@ -8,12 +8,14 @@
 //! the diagnostics shows all there is to mend.
 
 mod address;
+mod admin;
 mod admission;
 mod affinity;
 mod certificates;
 mod checks;
 mod choice;
 mod diagnostics;
+mod draining;
 mod field;
 mod host;
 mod keepalive;
@@ -24,14 +26,17 @@ mod path;
 mod pool;
 mod reading;
 mod redact;
+mod reload;
 mod route;
 mod secret;
 mod section;
 mod server;
+mod stop;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod upgrade;
 mod values;
 mod whole;
 
@@ -45,23 +50,28 @@ use thiserror::Error;
 use self::surroundings::Surroundings;
 pub use self::{
     address::BackendAddress,
+    admin::{Admin, AdminSocket},
     admission::{Admission, Gate, PoolAdmission, Rate},
     affinity::{Affinity, CookieAffinity, IpAffinity, KeyAffinity},
     diagnostics::{Problem, Problems},
+    draining::{DrainCode, DrainPace},
     host::HostPattern,
     keepalive::Keepalive,
     limits::Limits,
     listener::{Listener, ListenerTls, TlsVersion},
     log::{Log, LogFormat},
     pool::{
-        Backend, BackendTls, Balance, Check, Drain, DrainCode, DrainPace, Ejection, Exchange,
-        Health, HttpCheck, Intent, NoneReady, OnDown, Pool, Question, Rebalance, RebalanceOrder,
-        Retries, Returning, Statuses, WebsocketCheck,
+        Backend, BackendTls, Balance, Check, Drain, Ejection, Exchange, Health, HttpCheck, Intent,
+        NoneReady, OnDown, Pool, Question, Rebalance, RebalanceOrder, Retries, Returning, Statuses,
+        WebsocketCheck,
     },
+    reload::{Reload, Removed},
     route::{OnBackendLoss, Refusal, Route},
     secret::Secret,
     server::{Server, TrustedHeader, TrustedProxies},
+    stop::Stop,
     timeouts::Timeouts,
+    upgrade::Upgrade,
 };
 
 /// A whole, checked configuration.
@@ -69,6 +79,14 @@ pub use self::{
 pub struct Config {
     /// The process itself.
     pub server: Server,
+    /// The operator's door.
+    pub admin: Admin,
+    /// How the proxy stops.
+    pub stop: Stop,
+    /// How another process takes over.
+    pub upgrade: Upgrade,
+    /// What a new configuration does to what is there.
+    pub reload: Reload,
     /// The addresses that are accepted on; at least one, none twice.
     pub listeners: Vec<Listener>,
     /// Which requests go to which pool; at least one, no host and path twice.

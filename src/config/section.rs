@@ -55,6 +55,15 @@ impl<T> Setting<T> {
     pub(super) fn into_inner(self) -> T {
         self.value
     }
+
+    /// The same setting with another value.
+    pub(super) fn map<U>(self, to: impl FnOnce(T) -> U) -> Setting<U> {
+        Setting {
+            value: to(self.value),
+            place: self.place,
+            is_faulty: self.is_faulty,
+        }
+    }
 }
 
 impl<T> Deref for Setting<T> {

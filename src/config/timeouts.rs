@@ -43,8 +43,6 @@ pub struct Timeouts {
     pub tunnel_lifetime: Option<Duration>,
     /// By how much of it, in percent, a tunnel's own lifetime may be shorter. Default: 10. 0 to 50.
     pub tunnel_lifetime_jitter: u32,
-    /// A graceful stop, until what is left is cut. Default: 30 s.
-    pub stop: Duration,
 }
 
 /// The timeouts as written: one of them is compared with the keepalives of routes.
@@ -96,7 +94,6 @@ impl Draft {
             tunnel_idle: *tunnel_idle,
             tunnel_lifetime: *tunnel_lifetime,
             tunnel_lifetime_jitter: section.or("tunnel_lifetime_jitter", jitter, 10),
-            stop: or("stop", 30),
         };
         Self {
             timeouts,

@@ -3,7 +3,7 @@
 use toml::de::DeTable;
 
 use super::{
-    Admission, Config, Limits, Log, Server,
+    Admin, Admission, Config, Limits, Log, Reload, Server, Stop, Upgrade,
     checks::{Drafts, List},
     diagnostics::Problem,
     field::Field,
@@ -24,6 +24,10 @@ pub(super) fn read(text: &str, surroundings: &Surroundings<'_>) -> Result<Config
 /// The configuration in the top-level table.
 pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
     let server = root.table("server", Server::read);
+    let admin = root.table("admin", Admin::read);
+    let stop = root.table("stop", Stop::read);
+    let upgrade = root.table("upgrade", Upgrade::read);
+    let reload = root.table("reload", Reload::read);
     let limits = root.table("limits", Limits::read);
     let log = root.table("log", Log::read);
     let admission = root.optional("admission", Admission::read);
@@ -43,6 +47,10 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
     let destinations = drafts.check(root);
     Ok(Config {
         server: server?,
+        admin: admin?,
+        stop: stop?,
+        upgrade: upgrade?,
+        reload: reload?,
         listeners: drafts.listeners.all(|draft| draft.listener)?,
         routes: settled(drafts.routes, destinations)?,
         pools: drafts.pools.all(|draft| draft.pool)?,

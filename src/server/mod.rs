@@ -116,7 +116,7 @@ impl Server {
             shared: Shared::new(config, workers.len())?,
             workers: Arc::new(workers),
             tls_deadline: config.timeouts.tls_handshake,
-            stop_deadline: config.timeouts.stop,
+            stop_deadline: config.stop.deadline,
         };
         server.announce(config);
         Ok(server)

@@ -14,7 +14,7 @@ use toml::Spanned;
 
 pub use self::{
     backend::{Backend, Intent},
-    drain::{Drain, DrainCode, DrainPace, Returning},
+    drain::{Drain, Returning},
     ejection::Ejection,
     health::{Check, Exchange, Health, HttpCheck, OnDown, Question, Statuses, WebsocketCheck},
     rebalance::{Rebalance, RebalanceOrder},

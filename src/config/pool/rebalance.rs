@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::drain::a_second;
 use crate::config::{
     affinity::Affinity,
     diagnostics::Problem,
+    draining::a_second,
     field::Field,
     reading::Reported,
     section::Section,

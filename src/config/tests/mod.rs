@@ -7,6 +7,7 @@ mod certificates;
 mod drain;
 mod failing;
 mod health;
+mod operate;
 mod pools;
 mod rebalance;
 mod reference;

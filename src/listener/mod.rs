@@ -1,5 +1,7 @@
 //! Bind, accept, limits.
 
+mod inherited;
+
 use std::{
     io, iter,
     net::SocketAddr,
@@ -18,6 +20,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+pub use self::inherited::Inherited;
 use crate::config;
 
 /// Connections that the system completes before we accept them; it may allow fewer.

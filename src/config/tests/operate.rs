@@ -1,0 +1,98 @@
+//! How the proxy is operated: the sections `[admin]`, `[stop]`, `[upgrade]` and `[reload]`.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    super::{Admin, AdminSocket, DrainCode, DrainPace, Reload, Removed, Stop, Upgrade},
+    least_and, only, refuses, valid,
+};
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn the_door_is_where_it_is_said_to_be_from_the_file_on() {
+    let admin = |keys: &str| valid(&least_and(&format!("[admin]\n{keys}"))).admin;
+    assert_eq!(
+        admin("socket = \"door.sock\"\nlisten = \"127.0.0.1:0\""),
+        Admin {
+            socket: AdminSocket::At(PathBuf::from("nowhere/door.sock")),
+            listen: Some("127.0.0.1:0".parse().unwrap()),
+        }
+    );
+    assert_eq!(admin("socket = \"off\"").socket, AdminSocket::Off);
+    assert_eq!(admin("").socket, AdminSocket::Usual);
+    refuses(
+        &least_and("[admin]\nsocket = \"\""),
+        "socket =",
+        &["`socket` is empty"],
+    );
+}
+
+#[test]
+fn a_stop_is_read_with_its_defaults() {
+    let stop = |keys: &str| valid(&least_and(&format!("[stop]\n{keys}"))).stop;
+    let default = Stop {
+        delay: Duration::ZERO,
+        pace: DrainPace::Over(seconds(15)),
+        code: DrainCode::GoingAway,
+        deadline: seconds(30),
+    };
+    assert_eq!(stop(""), default);
+    assert_eq!(
+        stop("delay = \"5s\"\nrate = 50\ncode = 1012\ndeadline = \"1m\""),
+        Stop {
+            delay: seconds(5),
+            pace: DrainPace::Rate(50.try_into().unwrap()),
+            code: DrainCode::ServiceRestart,
+            deadline: seconds(60),
+        }
+    );
+}
+
+#[test]
+fn an_upgrade_is_read_with_its_defaults() {
+    let upgrade = |keys: &str| valid(&least_and(&format!("[upgrade]\n{keys}"))).upgrade;
+    let default = Upgrade {
+        timeout: seconds(30),
+        pace: DrainPace::Over(seconds(60)),
+        code: DrainCode::ServiceRestart,
+        deadline: seconds(120),
+    };
+    assert_eq!(upgrade(""), default);
+    assert_eq!(
+        upgrade("timeout = \"5s\"\nover = \"5s\"\ncode = 1001\ndeadline = \"10s\""),
+        Upgrade {
+            timeout: seconds(5),
+            pace: DrainPace::Over(seconds(5)),
+            code: DrainCode::GoingAway,
+            deadline: seconds(10),
+        }
+    );
+}
+
+#[test]
+fn a_stop_has_no_deadline_before_all_are_told() {
+    for section in ["stop", "upgrade"] {
+        let problem = only(&least_and(&format!("[{section}]\ndeadline = \"1s\"")));
+        assert_eq!(problem.message(), "`deadline` is shorter than `over`");
+    }
+}
+
+#[test]
+fn a_reload_keeps_tunnels_unless_told_otherwise() {
+    let reload = |keys: &str| valid(&least_and(&format!("[reload]\n{keys}"))).reload;
+    let default = Reload {
+        removed: Removed::Keep,
+        certificates: Some(seconds(1)),
+    };
+    assert_eq!(reload(""), default);
+    assert_eq!(
+        reload("removed = \"drain\"\ncertificates = \"off\""),
+        Reload {
+            removed: Removed::Drain,
+            certificates: None,
+        }
+    );
+}
