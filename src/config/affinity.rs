@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How a returning client gets the same backend.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Affinity {
     /// It does not: every request is balanced.
     None,
@@ -43,7 +43,7 @@ pub struct KeyAffinity<N> {
 }
 
 /// `affinity = { by = "cookie", … }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieAffinity {
     /// The cookie's name. Default: `longwire`.
     pub name: String,

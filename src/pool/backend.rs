@@ -4,13 +4,16 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
+pub use super::vitals::BackendId;
 use super::{
+    Bounds,
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::Hold,
     departures::Departures,
@@ -18,30 +21,23 @@ use super::{
     outlier::Outlier,
     rebalance::Member,
     standing::{Standing, State},
+    vitals::Vitals,
 };
-use crate::config::{self, BackendAddress};
+use crate::config::{self, BackendAddress, Intent};
 
-/// One member of a pool.
+/// One member of a pool, as it is configured. A reload makes another version of it, which shares
+/// what is known of the backend, and how much it is used.
 #[derive(Debug)]
 pub struct Backend {
-    id: BackendId,
-    address: BackendAddress,
-    name: String,
-    weight: NonZeroU32,
-    max_tunnels: Option<NonZeroUsize>,
-    tunnels: AtomicUsize,
-    requests: AtomicUsize,
-    pub(super) standing: Standing,
+    vitals: Arc<Vitals>,
+    config: config::Backend,
     /// `None` where nobody is ejected.
-    pub(super) outlier: Option<Mutex<Outlier>>,
-    pub(super) entrance: Entrance,
-    pub(super) departures: Departures,
+    outlier: Option<Arc<Mutex<Outlier>>>,
+    /// How long it takes to get its full share after it has come back.
+    slow_start: Option<Duration>,
+    entrance: Arc<Entrance>,
     idle: Arc<IdleConnections>,
 }
-
-/// What stands for a backend where its address would be too long: unique in the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BackendId(u32);
 
 /// What a backend is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,95 +57,140 @@ pub struct Lease {
     hold: Option<Box<Hold>>,
 }
 
+/// What a version of a backend takes over from the one before.
+pub(super) struct Before<'p> {
+    pub(super) backend: &'p Backend,
+    /// The pool that it was a member of.
+    pub(super) pool: &'p config::Pool,
+    pub(super) bounds: &'p Bounds,
+}
+
 impl Backend {
-    /// A member of `pool` as configured, for as many workers.
-    #[must_use]
-    pub fn new(
+    /// A member of `pool` as configured, of which nothing is known yet but those `vitals`.
+    pub(super) fn new(
+        vitals: Arc<Vitals>,
         config: &config::Backend,
         pool: &config::Pool,
-        timeouts: &config::Timeouts,
-        limits: &config::Limits,
-        workers: usize,
+        bounds: &Bounds,
     ) -> Self {
         Self {
-            id: BackendId::next(),
-            name: config.address.to_string(),
-            address: config.address.clone(),
-            weight: config.weight,
-            max_tunnels: config.max_tunnels,
-            tunnels: AtomicUsize::new(0),
-            requests: AtomicUsize::new(0),
-            standing: Standing::new(config.intent, pool.slow_start),
-            outlier: pool.ejection.map(Outlier::new).map(Mutex::new),
-            entrance: Entrance::new(
+            outlier: pool
+                .ejection
+                .map(|ejection| Arc::new(Mutex::new(Outlier::new(ejection)))),
+            slow_start: pool.slow_start,
+            entrance: Arc::new(Entrance::new(
                 &pool.admission.backend,
                 Scope::Backend,
                 format!("{} in {}", config.address, pool.name),
-            ),
-            departures: Departures::default(),
-            idle: Arc::new(IdleConnections::new(
-                workers,
-                limits.backend_idle,
-                timeouts.backend_idle,
             )),
+            idle: Arc::new(IdleConnections::new(bounds)),
+            config: config.clone(),
+            vitals,
         }
+    }
+
+    /// The member as configured now: what has not changed goes on as it is.
+    pub(super) fn after(
+        before: &Before<'_>,
+        config: &config::Backend,
+        pool: &config::Pool,
+        bounds: &Bounds,
+    ) -> Self {
+        let Before { backend, .. } = before;
+        let mut version = Self::new(Arc::clone(&backend.vitals), config, pool, bounds);
+        if pool.ejection == before.pool.ejection {
+            version.outlier.clone_from(&backend.outlier);
+        }
+        if pool.admission.backend == before.pool.admission.backend {
+            version.entrance = Arc::clone(&backend.entrance);
+        }
+        if pool.tls == before.pool.tls && bounds == before.bounds {
+            version.idle = Arc::clone(&backend.idle);
+        }
+        version
+    }
+
+    /// What the operator wants of it, as configured.
+    pub(super) fn configured_intent(&self) -> Intent {
+        self.config.intent
+    }
+
+    /// What all versions of it share.
+    pub(super) fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.vitals.standing
+    }
+
+    pub(super) fn departures(&self) -> &Departures {
+        &self.vitals.departures
+    }
+
+    pub(super) fn outlier(&self) -> Option<&Mutex<Outlier>> {
+        self.outlier.as_deref()
+    }
+
+    pub(super) fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// What stands for it.
     #[must_use]
     pub fn id(&self) -> BackendId {
-        self.id
+        self.vitals.id
     }
 
     /// What it is good for at `now`.
     #[must_use]
     pub fn state(&self, now: Instant) -> State {
-        self.standing.state(now)
+        self.standing().state(now)
     }
 
     /// The fraction of its share of new clients that it gets at `now`, in parts of
     /// [`FULL`](super::standing::FULL).
     pub(super) fn share(&self, now: Instant) -> u64 {
-        self.standing.share(now)
+        self.standing().share(self.slow_start, now)
     }
 
     /// It beside its siblings, with that `share`, and without those tunnels that are being closed.
     pub(super) fn member(&self, closing: usize, share: u64) -> Member {
         Member {
             tunnels: self.tunnels().saturating_sub(closing),
-            weight: u64::from(self.weight.get()) * share,
-            max: self.max_tunnels.map(NonZeroUsize::get),
+            weight: u64::from(self.weight().get()) * share,
+            max: self.config.max_tunnels.map(NonZeroUsize::get),
         }
     }
 
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> &BackendAddress {
-        &self.address
+        &self.vitals.address
     }
 
     /// Its address, as it is written everywhere.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.vitals.name
     }
 
     /// Its share of new clients beside its siblings'.
     #[must_use]
     pub fn weight(&self) -> NonZeroU32 {
-        self.weight
+        self.config.weight
     }
 
     /// Tunnels that it has now, handshakes under way included.
     #[must_use]
     pub fn tunnels(&self) -> usize {
-        self.tunnels.load(Relaxed)
+        self.vitals.tunnels.load(Relaxed)
     }
 
     /// Tunnels and plain requests that it has now.
     #[must_use]
     pub fn load(&self) -> usize {
-        self.tunnels() + self.requests.load(Relaxed)
+        self.tunnels() + self.vitals.requests.load(Relaxed)
     }
 
     /// Whether it may get one more of `used_for`.
@@ -157,6 +198,7 @@ impl Backend {
     pub fn has_room(&self, used_for: Use) -> bool {
         used_for == Use::Request
             || self
+                .config
                 .max_tunnels
                 .is_none_or(|max| self.tunnels() < max.get())
     }
@@ -182,32 +224,11 @@ impl Backend {
     }
 }
 
-impl BackendId {
-    /// One that nobody else has.
-    #[must_use]
-    pub fn next() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self(NEXT.fetch_add(1, Relaxed))
-    }
-
-    /// As a number, for what keeps it in an atomic.
-    #[must_use]
-    pub fn to_bits(self) -> u32 {
-        self.0
-    }
-
-    /// What such a number stands for.
-    #[must_use]
-    pub fn from_bits(bits: u32) -> Self {
-        Self(bits)
-    }
-}
-
 impl Lease {
     /// A use of `backend`, if it has room.
     #[must_use]
     pub fn of(backend: &Arc<Backend>, used_for: Use) -> Option<Self> {
-        let max = match (used_for, backend.max_tunnels) {
+        let max = match (used_for, backend.config.max_tunnels) {
             (Use::Tunnel, Some(max)) => max.get(),
             _ => usize::MAX,
         };
@@ -242,8 +263,8 @@ impl Drop for Lease {
 impl Use {
     fn count(self, backend: &Backend) -> &AtomicUsize {
         match self {
-            Self::Tunnel => &backend.tunnels,
-            Self::Request => &backend.requests,
+            Self::Tunnel => &backend.vitals.tunnels,
+            Self::Request => &backend.vitals.requests,
         }
     }
 }

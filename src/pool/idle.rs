@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{task::AbortHandle, time::Instant};
 use tracing::debug;
 
+use super::Bounds;
 use crate::stream::Stream;
 
 /// An error of whatever makes a body.
@@ -100,13 +101,12 @@ impl Drop for HttpConnection {
 }
 
 impl IdleConnections {
-    /// Room for as many idle connections on each of as many workers.
-    #[must_use]
-    pub fn new(workers: usize, max: usize, timeout: Duration) -> Self {
+    /// Room for as many as `bounds` allow.
+    pub(super) fn new(bounds: &Bounds) -> Self {
         Self {
-            workers: (0..workers).map(|_| Mutex::default()).collect(),
-            max,
-            timeout,
+            workers: (0..bounds.workers).map(|_| Mutex::default()).collect(),
+            max: bounds.idle_connections,
+            timeout: bounds.idle_timeout,
         }
     }
 

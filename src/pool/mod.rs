@@ -10,9 +10,11 @@ mod health;
 pub mod idle;
 pub mod outlier;
 pub mod rebalance;
+mod renewal;
 mod retries;
 mod selection;
 pub mod standing;
+mod vitals;
 
 use std::{
     sync::{Arc, Mutex},
@@ -34,32 +36,54 @@ use self::{
     outlier::Seen,
     retries::Retries,
     standing::State,
+    vitals::Vitals,
 };
 use crate::{
-    config::{self, Intent, NoneReady, OnDown},
+    config::{self, Intent, OnDown},
     stream::Stream,
 };
 
-/// A named group of backends with one balance and one affinity.
+/// A named group of backends with one balance and one affinity, as it is configured. A reload makes
+/// another version of it; see [`after`](Self::after).
 #[derive(Debug)]
 pub struct Pool {
-    name: String,
+    config: config::Pool,
+    bounds: Bounds,
     backends: Vec<Arc<Backend>>,
+    /// Backends that were members of earlier versions, and may have tunnels yet.
+    former: Vec<Arc<Vitals>>,
     balancer: Balancer,
     affinity: Affinity,
-    none_ready: NoneReady,
     /// The share, in percent, that may be missing for one more to be ejected. Held while one is.
     max_ejected: Mutex<u32>,
     retries: Retries,
-    entrance: Entrance,
-    drain: config::Drain,
-    rebalance: Option<config::Rebalance>,
+    entrance: Arc<Entrance>,
     connector: Connector,
     health: Option<Health>,
-    /// What a member that goes down does to its tunnels.
-    on_down: OnDown,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
-    changes: watch::Sender<()>,
+    changes: Arc<watch::Sender<()>>,
+}
+
+/// What the rest of the configuration says that pools go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bounds {
+    /// How long connecting to a backend may take.
+    connect: Duration,
+    /// How many idle connections a worker keeps to a backend, and for how long.
+    idle_connections: usize,
+    idle_timeout: Duration,
+    workers: usize,
+}
+
+impl Bounds {
+    fn new(timeouts: &config::Timeouts, limits: &config::Limits, workers: usize) -> Self {
+        Self {
+            connect: timeouts.connect,
+            idle_connections: limits.backend_idle,
+            idle_timeout: timeouts.backend_idle,
+            workers,
+        }
+    }
 }
 
 impl Pool {
@@ -73,33 +97,47 @@ impl Pool {
         limits: &config::Limits,
         workers: usize,
     ) -> Result<Self, rustls::Error> {
+        let bounds = Bounds::new(timeouts, limits, workers);
+        let backends = config.backends.iter().map(|backend| {
+            let vitals = Arc::new(Vitals::new(&backend.address, backend.intent));
+            Arc::new(Backend::new(vitals, backend, config, &bounds))
+        });
+        let backends = backends.collect();
+        Self::of(config, bounds, backends)
+    }
+
+    /// A pool of these backends, of whose clients nothing is known yet.
+    fn of(
+        config: &config::Pool,
+        bounds: Bounds,
+        backends: Vec<Arc<Backend>>,
+    ) -> Result<Self, rustls::Error> {
         let tls = config.tls.as_ref();
-        let backends = config.backends.iter();
         let health = config.health.as_ref();
         Ok(Self {
-            name: config.name.clone(),
-            backends: backends
-                .map(|backend| Arc::new(Backend::new(backend, config, timeouts, limits, workers)))
-                .collect(),
+            former: Vec::new(),
             balancer: Balancer::new(config.balance, &config.backends),
-            affinity: Affinity::new(config),
-            none_ready: config.none_ready,
+            affinity: Affinity::new(config, &backends),
             max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
             retries: Retries::new(config.retries.clone()),
-            connector: Connector::new(tls, timeouts.connect)?,
-            on_down: health.map(|health| health.on_down).unwrap_or_default(),
+            connector: Connector::new(tls, bounds.connect)?,
             health: health.map(|health| Health::new(health, tls)).transpose()?,
-            entrance: Entrance::new(&config.admission.all, Scope::Pool, config.name.clone()),
-            drain: config.drain,
-            rebalance: config.rebalance,
-            changes: watch::Sender::default(),
+            entrance: Arc::new(Entrance::new(
+                &config.admission.all,
+                Scope::Pool,
+                config.name.clone(),
+            )),
+            changes: Arc::default(),
+            config: config.clone(),
+            bounds,
+            backends,
         })
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.config.name
     }
 
     /// Its members.
@@ -108,30 +146,36 @@ impl Pool {
         &self.backends
     }
 
-    fn position(&self, backend: &Arc<Backend>) -> Option<usize> {
+    fn position(&self, backend: &Backend) -> Option<usize> {
         let mut backends = self.backends.iter();
-        backends.position(|own| Arc::ptr_eq(own, backend))
+        backends.position(|own| own.id() == backend.id())
     }
 
     /// How the tunnels of a member are closed that [is to lose them](Self::drains).
     #[must_use]
     pub fn drain(&self) -> &config::Drain {
-        &self.drain
+        &self.config.drain
     }
 
     /// Whether a member is to lose its tunnels.
     #[must_use]
     pub fn drains(&self, backend: &Backend) -> bool {
-        let Backend { standing, .. } = backend;
-        let is_lost = self.on_down == OnDown::Drain && standing.is_down();
+        let standing = backend.standing();
+        let is_lost = self.on_down() == OnDown::Drain && standing.is_down();
         let may_lose = !standing.is_meant_to(Intent::Maintenance);
         standing.is_meant_to(Intent::Draining) || is_lost && may_lose
+    }
+
+    /// What a member that goes down does to its tunnels.
+    fn on_down(&self) -> OnDown {
+        let health = self.config.health.as_ref();
+        health.map(|health| health.on_down).unwrap_or_default()
     }
 
     /// How its tunnels are rebalanced, if they are.
     #[must_use]
     pub fn rebalance(&self) -> Option<&config::Rebalance> {
-        self.rebalance.as_ref()
+        self.config.rebalance.as_ref()
     }
 
     /// Sees when an operator or the checks have changed the state of a member. Ejections end and
@@ -143,9 +187,9 @@ impl Pool {
 
     /// Sets what the operator wants of a member.
     pub fn intend(&self, backend: &Backend, intent: Intent) {
-        if backend.standing.intend(intent, Instant::now()) {
+        if backend.standing().intend(intent, Instant::now()) {
             info!(
-                pool = self.name,
+                pool = self.name(),
                 backend = backend.name(),
                 "the backend is to be {intent}"
             );
@@ -155,9 +199,9 @@ impl Pool {
 
     /// A member does not work, as its checks say for that `reason`.
     pub fn goes_down(&self, backend: &Backend, reason: &str) {
-        if backend.standing.goes_down() {
+        if backend.standing().goes_down() {
             warn!(
-                pool = self.name,
+                pool = self.name(),
                 backend = backend.name(),
                 reason,
                 "the backend is down"
@@ -169,15 +213,15 @@ impl Pool {
     /// A member works, as its checks say.
     pub fn comes_up(&self, backend: &Backend) {
         let now = Instant::now();
-        let outlier = backend.outlier.as_ref();
+        let outlier = backend.outlier();
         // Held meanwhile, so that both agree on whether it is ejected.
         let outlier = outlier.map(|outlier| outlier.lock().expect("no holder panics"));
-        if backend.standing.comes_up(now) {
+        if backend.standing().comes_up(now) {
             if let Some(mut outlier) = outlier {
                 outlier.end(now);
             }
             info!(
-                pool = self.name,
+                pool = self.name(),
                 backend = backend.name(),
                 "the backend is up again"
             );
@@ -187,16 +231,16 @@ impl Pool {
 
     /// Ends a member's ejection if what `seen` shows is what had failed.
     fn readmit(&self, backend: &Backend, seen: Seen) {
-        let Some(outlier) = &backend.outlier else {
+        let Some(outlier) = backend.outlier() else {
             return;
         };
         let now = Instant::now();
         let mut outlier = outlier.lock().expect("no holder panics");
         if outlier.is_refuted_by(seen, now) {
             outlier.end(now);
-            backend.standing.eject(now);
+            backend.standing().eject(now);
             info!(
-                pool = self.name,
+                pool = self.name(),
                 backend = backend.name(),
                 "the backend is taken in again, for its checks succeed"
             );
@@ -205,7 +249,7 @@ impl Pool {
 
     /// Takes note of what a use of a member has shown, which may lead to its ejection.
     pub fn note(&self, backend: &Backend, seen: Seen) {
-        let Some(outlier) = &backend.outlier else {
+        let Some(outlier) = backend.outlier() else {
             return;
         };
         let now = Instant::now();
@@ -218,9 +262,9 @@ impl Pool {
             return;
         }
         let until = outlier.eject(seen, now);
-        backend.standing.eject(until);
+        backend.standing().eject(until);
         warn!(
-            pool = self.name,
+            pool = self.name(),
             backend = backend.name(),
             seconds = (until - now).as_secs_f64(),
             reason = %seen,
@@ -276,7 +320,7 @@ impl Pool {
         self.entrance.settle();
         for backend in &self.backends {
             backend.idle().close_expired();
-            backend.entrance.settle();
+            backend.entrance().settle();
         }
     }
 

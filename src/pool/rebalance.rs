@@ -74,14 +74,14 @@ impl Pool {
     pub fn sends_away(&self, from: BackendId) {
         let member = self.backends.iter().find(|backend| backend.id() == from);
         if let Some(member) = member {
-            member.departures.note(Instant::now());
+            member.departures().note(Instant::now());
         }
     }
 
     /// Whether a client that comes back to the member with that index may go to another one: as one
     /// of those that were sent away, and as long as the member has more than its share.
     pub(super) fn lets_go(&self, index: usize) -> bool {
-        if self.rebalance.is_none() {
+        if self.rebalance().is_none() {
             return false;
         }
         let now = Instant::now();
@@ -90,7 +90,7 @@ impl Pool {
         let members: Vec<_> = members.collect();
         let home = &self.backends[index];
         let place = ready.iter().position(|backend| backend.id() == home.id());
-        place.is_some_and(|place| is_above(&members, place) && home.departures.take(now))
+        place.is_some_and(|place| is_above(&members, place) && home.departures().take(now))
     }
 
     fn ready(&self, now: Instant) -> Vec<&Backend> {

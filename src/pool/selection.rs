@@ -150,12 +150,12 @@ impl<'p> Selection<'p> {
         let takes_returning = |index| is_left(index) && self.takes_returning(state(index));
         let might_work = |index: usize| {
             let is_wanted = self.pool.backends[index]
-                .standing
+                .standing()
                 .is_meant_to(Intent::Ready);
             is_left(index) && is_wanted
         };
         let chosen = self.wished(takes_returning, takes_new, now);
-        match self.pool.none_ready {
+        match self.pool.config.none_ready {
             NoneReady::TryAll if self.finds_none_ready() => {
                 chosen.or_else(|| self.wished(might_work, might_work, now))
             }
@@ -166,7 +166,7 @@ impl<'p> Selection<'p> {
     fn takes_returning(&self, state: State) -> bool {
         match state {
             State::Ready => true,
-            State::Draining => self.pool.drain.returning == Returning::Keep,
+            State::Draining => self.pool.config.drain.returning == Returning::Keep,
             State::Ejected | State::Down | State::Maintenance => false,
         }
     }

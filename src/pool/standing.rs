@@ -31,8 +31,6 @@ pub enum State {
 pub(super) struct Standing {
     /// Where its times begin.
     epoch: Instant,
-    /// How long it takes to get its full share after it has come back.
-    slow_start: Option<Duration>,
     intent: AtomicU8,
     is_down: AtomicBool,
     /// In milliseconds from the epoch; 0 if it never was.
@@ -48,10 +46,9 @@ pub(super) const FULL: u64 = 1_000;
 const FIRST: u64 = FULL / 10;
 
 impl Standing {
-    pub(super) fn new(intent: Intent, slow_start: Option<Duration>) -> Self {
+    pub(super) fn new(intent: Intent) -> Self {
         Self {
             epoch: Instant::now(),
-            slow_start,
             intent: AtomicU8::new(intent as u8),
             is_down: AtomicBool::new(false),
             ejected_until: AtomicU64::new(0),
@@ -119,9 +116,9 @@ impl Standing {
     }
 
     /// The fraction of its share that it gets, in parts of [`FULL`]: it grows evenly from when it
-    /// came back.
-    pub(super) fn share(&self, now: Instant) -> u64 {
-        let (Some(window), back @ 1..) = (self.slow_start, self.back_since.load(Relaxed)) else {
+    /// came back, over the time that its `slow_start` is.
+    pub(super) fn share(&self, slow_start: Option<Duration>, now: Instant) -> u64 {
+        let (Some(window), back @ 1..) = (slow_start, self.back_since.load(Relaxed)) else {
             return FULL;
         };
         let grown = self.millis(now).saturating_sub(back);
@@ -129,7 +126,8 @@ impl Standing {
         (grown.saturating_mul(FULL) / window).clamp(FIRST, FULL)
     }
 
-    fn comes_back(&self, at: Instant) {
+    /// It takes clients from then on who had none before.
+    pub(super) fn comes_back(&self, at: Instant) {
         self.back_since.store(self.millis(at).max(1), Relaxed);
     }
 
@@ -160,11 +158,15 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(10);
 
     fn standing() -> Standing {
-        Standing::new(Intent::Ready, Some(WINDOW))
+        Standing::new(Intent::Ready)
     }
 
     fn state(standing: &Standing) -> State {
         standing.state(Instant::now())
+    }
+
+    fn share(standing: &Standing) -> u64 {
+        standing.share(Some(WINDOW), Instant::now())
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,7 +203,7 @@ mod tests {
         standing.intend(Intent::Ready, Instant::now());
         advance(2 * WINDOW).await;
         assert_eq!(state(&standing), State::Ready);
-        assert_eq!(standing.share(Instant::now()), FIRST);
+        assert_eq!(share(&standing), FIRST);
     }
 
     #[tokio::test(start_paused = true)]
@@ -213,7 +215,7 @@ mod tests {
         standing.goes_down();
         standing.comes_up(Instant::now());
         assert_eq!(state(&standing), State::Ready);
-        assert_eq!(standing.share(Instant::now()), FIRST);
+        assert_eq!(share(&standing), FIRST);
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,12 +234,12 @@ mod tests {
         for way_back in ways_back {
             advance(WINDOW).await;
             let standing = standing();
-            assert_eq!(standing.share(Instant::now()), FULL, "it was never away");
+            assert_eq!(share(&standing), FULL, "it was never away");
             advance(Duration::from_secs(60)).await;
             way_back(&standing);
             let mut shares = Vec::new();
             for _ in 0..4 {
-                shares.push(standing.share(Instant::now()));
+                shares.push(share(&standing));
                 advance(WINDOW * 2 / 5).await;
             }
             assert_eq!(shares, [FIRST, 400, 800, FULL]);
@@ -246,9 +248,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_window_it_has_its_share_at_once() {
-        let standing = Standing::new(Intent::Ready, None);
+        let standing = Standing::new(Intent::Ready);
         standing.goes_down();
         standing.comes_up(Instant::now());
-        assert_eq!(standing.share(Instant::now()), FULL);
+        assert_eq!(standing.share(None, Instant::now()), FULL);
     }
 }

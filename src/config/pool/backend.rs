@@ -18,7 +18,7 @@ use crate::config::{
 };
 
 /// One member of a pool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
     /// Where it is.
     pub address: BackendAddress,

@@ -32,7 +32,7 @@ use super::{
 };
 
 /// `[pool.NAME]`: a named group of backends with one balance and one affinity.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     /// Its name: letters, digits, `-`, `_` and `.`.
     pub name: String,

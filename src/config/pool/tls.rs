@@ -30,6 +30,14 @@ pub(super) struct TlsParts {
     server_name: Result<Option<String>, Reported>,
 }
 
+impl PartialEq for BackendTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots && self.server_name == other.server_name
+    }
+}
+
+impl Eq for BackendTls {}
+
 impl BackendTls {
     pub(super) fn read(
         section: &Section<'_>,

@@ -6,18 +6,23 @@ use dashmap::DashMap;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::time::Instant;
 
-use crate::{config::IpAffinity, pool::backend::Use};
+use crate::{
+    config::IpAffinity,
+    pool::backend::{BackendId, Use},
+};
 
 /// What a pool remembers of its clients.
 #[derive(Debug)]
 pub(super) struct Memory {
     config: IpAffinity,
+    /// The pool's backends, in its order.
+    members: Vec<BackendId>,
     clients: Arc<DashMap<IpAddr, Client>>,
 }
 
 #[derive(Debug)]
 struct Client {
-    backend: usize,
+    backend: BackendId,
     /// Tunnels that it has now; while there are any it is not forgotten.
     tunnels: usize,
     seen: Instant,
@@ -31,23 +36,32 @@ pub struct Hold {
 }
 
 impl Memory {
-    pub(super) fn new(config: IpAffinity) -> Self {
+    pub(super) fn new(config: IpAffinity, members: Vec<BackendId>) -> Self {
         Self {
             config,
+            members,
             clients: Arc::default(),
         }
     }
 
-    /// The backend that the client at `ip` has, if it is remembered.
-    pub(super) fn recall(&self, ip: IpAddr) -> Option<usize> {
-        let client = self.clients.get(&self.client(ip))?;
-        self.is_remembered(&client).then_some(client.backend)
+    /// Remembers what the memory of another version of the pool does, from now on together with it.
+    pub(super) fn share(&mut self, other: &Self) {
+        self.clients = Arc::clone(&other.clients);
     }
 
-    /// Remembers which backend the client at `ip` has. A tunnel holds the memory as long as it
+    /// The index of the backend that the client at `ip` has, if it is remembered and there.
+    pub(super) fn recall(&self, ip: IpAddr) -> Option<usize> {
+        let client = self.clients.get(&self.client(ip))?;
+        let its_own = |member: &BackendId| *member == client.backend;
+        let index = self.members.iter().position(its_own)?;
+        self.is_remembered(&client).then_some(index)
+    }
+
+    /// Remembers the index of the backend that the client at `ip` has. A tunnel holds the memory as long as it
     /// lives.
     pub(super) fn remember(&self, ip: IpAddr, backend: usize, used_for: Use) -> Option<Hold> {
         let client = self.client(ip);
+        let backend = self.members[backend];
         let is_tunnel = used_for == Use::Tunnel;
         let mut entry = self.clients.entry(client).or_insert_with(|| Client {
             backend,
@@ -108,12 +122,14 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
+    const CONFIG: IpAffinity = IpAffinity {
+        ipv6_prefix: 64,
+        expiry: HOUR,
+        balance_factor: None,
+    };
+
     fn memory() -> Memory {
-        Memory::new(IpAffinity {
-            ipv6_prefix: 64,
-            expiry: HOUR,
-            balance_factor: None,
-        })
+        Memory::new(CONFIG, (0..4).map(|_| BackendId::next()).collect())
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -149,6 +165,24 @@ mod tests {
         advance(HOUR).await;
         memory.forget_expired();
         assert!(memory.clients.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_version_of_the_pool_remembers_the_same_wherever_backends_stand_in_it() {
+        let before = memory();
+        before.remember(ip("192.0.2.1"), 1, Use::Request);
+        let hold = before.remember(ip("192.0.2.2"), 3, Use::Tunnel);
+        let members = vec![before.members[3], BackendId::next()];
+        let mut after = Memory::new(CONFIG, members);
+        after.share(&before);
+        drop(before);
+        assert_eq!(after.recall(ip("192.0.2.1")), None, "its backend has left");
+        assert_eq!(after.recall(ip("192.0.2.2")), Some(0));
+        advance(10 * HOUR).await;
+        assert_eq!(after.recall(ip("192.0.2.2")), Some(0), "it is held");
+        drop(hold);
+        advance(HOUR).await;
+        assert_eq!(after.recall(ip("192.0.2.2")), None);
     }
 
     #[tokio::test]

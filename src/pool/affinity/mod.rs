@@ -114,20 +114,28 @@ pub(super) struct Bond {
 }
 
 impl Affinity {
-    /// The affinity of a pool.
-    pub(super) fn new(pool: &config::Pool) -> Self {
+    /// The affinity of a pool with these members.
+    pub(super) fn new(pool: &config::Pool, members: &[Arc<Backend>]) -> Self {
+        let ids = || members.iter().map(|member| member.id()).collect();
         Self {
             by: match &pool.affinity {
                 config::Affinity::None => By::None,
                 config::Affinity::Cookie(cookie) => {
                     By::Cookie(Jar::new(cookie, &pool.name, &pool.backends))
                 }
-                config::Affinity::Ip(ip) => By::Ip(Memory::new(*ip)),
+                config::Affinity::Ip(ip) => By::Ip(Memory::new(*ip, ids())),
                 config::Affinity::Header(key) => By::Header(key.name.clone()),
                 config::Affinity::Query(key) => By::Query(key.name.clone()),
             },
             ranking: Ranking::new(&pool.backends),
             balance_factor: pool.affinity.balance_factor(),
+        }
+    }
+
+    /// Remembers of clients what the pool's affinity `before` does.
+    pub(super) fn remember(&mut self, before: &Self) {
+        if let (By::Ip(memory), By::Ip(before)) = (&mut self.by, &before.by) {
+            memory.share(before);
         }
     }
 

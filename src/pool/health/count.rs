@@ -20,12 +20,20 @@ pub(super) enum Flip {
 
 impl Count {
     /// Of a backend that is up: nothing has spoken against it yet.
-    pub(super) fn new(rises: NonZeroUsize, falls: NonZeroUsize) -> Self {
+    pub(super) fn up(rises: NonZeroUsize, falls: NonZeroUsize) -> Self {
         Self {
             rises,
             falls,
             is_up: true,
             against: 0,
+        }
+    }
+
+    /// Of a backend that is down, as earlier checks have found.
+    pub(super) fn down(rises: NonZeroUsize, falls: NonZeroUsize) -> Self {
+        Self {
+            is_up: false,
+            ..Self::up(rises, falls)
         }
     }
 
@@ -68,7 +76,7 @@ mod tests {
     /// What each result brings: `+` is a success, `-` a failure; `U` and `D` are flips.
     fn flips(rises: usize, falls: usize, results: &str) -> String {
         let of = |count| NonZeroUsize::new(count).unwrap();
-        let mut count = Count::new(of(rises), of(falls));
+        let mut count = Count::up(of(rises), of(falls));
         let flip = |result| match result {
             '+' => count.succeeded(),
             _ => count.failed(),
@@ -87,6 +95,15 @@ mod tests {
         assert_eq!(flips(2, 3, "--+--+--+---"), "...........D");
         assert_eq!(flips(2, 3, "---+-+-++"), "..D.....U");
         assert_eq!(flips(2, 3, "---++---++"), "..D.U..D.U");
+    }
+
+    #[test]
+    fn a_backend_that_was_down_before_comes_up_by_successes() {
+        let two = NonZeroUsize::new(2).unwrap();
+        let mut count = Count::down(two, two);
+        assert_eq!(count.failed(), None);
+        assert_eq!(count.succeeded(), None);
+        assert_eq!(count.succeeded(), Some(Flip::Up));
     }
 
     #[test]

@@ -83,7 +83,13 @@ impl Health {
 
     async fn watch(&self, pool: &Pool, backend: &Backend) {
         let address = self.destination(backend.address());
-        let mut count = Count::new(self.config.rises, self.config.falls);
+        let config::Health { rises, falls, .. } = self.config;
+        // Another version of the pool may have begun to check it.
+        let mut count = if backend.standing().is_down() {
+            Count::down(rises, falls)
+        } else {
+            Count::up(rises, falls)
+        };
         let mut while_ejected = 0;
         loop {
             match self.check(&address).await {
@@ -97,11 +103,11 @@ impl Health {
                     }
                 }
                 Err(failure) if failure.is_ours() => {
-                    warn!(pool = pool.name, backend = backend.name(), %failure, "cannot check");
+                    warn!(pool = pool.name(), backend = backend.name(), %failure, "cannot check");
                 }
                 Err(failure) => {
                     while_ejected = 0;
-                    debug!(pool = pool.name, backend = backend.name(), %failure, "a check failed");
+                    debug!(pool = pool.name(), backend = backend.name(), %failure, "a check failed");
                     if count.failed() == Some(Flip::Down) {
                         pool.goes_down(backend, &self.reason(&failure));
                     }

@@ -13,7 +13,7 @@ use crate::config::{
 };
 
 /// A backend works that answers a request in this way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpCheck {
     /// What it is asked.
     pub question: Question,

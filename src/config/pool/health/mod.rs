@@ -30,7 +30,7 @@ const RISES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 const FALLS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
 /// `[pool.NAME.health]`: how each backend of a pool is asked whether it works.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
     /// What it is asked.
     pub check: Check,
@@ -49,7 +49,7 @@ pub struct Health {
 }
 
 /// What a backend is asked, and what shows that it works.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// It can be connected to, over TLS where its address says so.
     Tcp,

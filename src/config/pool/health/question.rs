@@ -12,7 +12,7 @@ use crate::config::{
 };
 
 /// The request that a check makes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// What it is for, with a query if there is one. Default: `/`.
     pub path: PathAndQuery,

@@ -12,7 +12,7 @@ use crate::config::{
 };
 
 /// A backend works that opens a WebSocket, and says on it what is awaited.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebsocketCheck {
     /// What it is asked.
     pub question: Question,

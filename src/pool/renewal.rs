@@ -1,0 +1,143 @@
+//! What a reload does to a pool: another version of it, which knows what the last one knew.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use tokio::time::Instant;
+
+use super::{
+    Bounds, Pool,
+    backend::{Backend, BackendId, Before},
+    standing::State,
+    vitals::Vitals,
+};
+use crate::config::{self, BackendAddress};
+
+impl Pool {
+    /// Whether another version of it would be the same.
+    #[must_use]
+    pub fn is_as(
+        &self,
+        config: &config::Pool,
+        timeouts: &config::Timeouts,
+        limits: &config::Limits,
+    ) -> bool {
+        self.config == *config && self.bounds == Bounds::new(timeouts, limits, self.bounds.workers)
+    }
+
+    /// The pool as configured now. A backend is the same if its address is: its state, its counts
+    /// and what clients have to do with it go on, also of one that was a member before the last.
+    /// Nothing changes for those who use the version `before` until this one
+    /// [takes over](Self::takes_over).
+    ///
+    /// # Errors
+    /// If TLS to its backends cannot be set up.
+    pub fn after(
+        before: &Self,
+        config: &config::Pool,
+        timeouts: &config::Timeouts,
+        limits: &config::Limits,
+    ) -> Result<Self, rustls::Error> {
+        let bounds = Bounds::new(timeouts, limits, before.bounds.workers);
+        let backends = config.backends.iter().map(|backend| {
+            Arc::new(match before.member(&backend.address) {
+                Some(member) => {
+                    let before = Before {
+                        backend: member,
+                        pool: &before.config,
+                        bounds: &before.bounds,
+                    };
+                    Backend::after(&before, backend, config, &bounds)
+                }
+                None => {
+                    let vitals = before.former(&backend.address).cloned();
+                    let unknown = || Arc::new(Vitals::new(&backend.address, backend.intent));
+                    Backend::new(vitals.unwrap_or_else(unknown), backend, config, &bounds)
+                }
+            })
+        });
+        let backends = backends.collect();
+        let mut pool = Self::of(config, bounds, backends)?;
+        pool.former = pool.former_after(before);
+        pool.affinity.remember(&before.affinity);
+        pool.changes = Arc::clone(&before.changes);
+        if config.admission.all == before.config.admission.all {
+            pool.entrance = Arc::clone(&before.entrance);
+        }
+        Ok(pool)
+    }
+
+    /// The pool without members, for one that is not configured any more: there is only to see to
+    /// what is left of its tunnels.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn dissolved(before: &Self) -> Result<Self, rustls::Error> {
+        let config = config::Pool {
+            backends: Vec::new(),
+            health: None,
+            rebalance: None,
+            ..before.config.clone()
+        };
+        let mut pool = Self::of(&config, before.bounds, Vec::new())?;
+        pool.former = pool.former_after(before);
+        pool.changes = Arc::clone(&before.changes);
+        Ok(pool)
+    }
+
+    /// Has the members be as they are configured in this version and were not in that `before`.
+    pub fn takes_over(&self, before: &Self) {
+        let now = Instant::now();
+        for backend in &self.backends {
+            let intent = backend.configured_intent();
+            match before.member(backend.address()) {
+                Some(member) if member.configured_intent() == intent => {}
+                Some(_) => self.intend(backend, intent),
+                // It has no tunnels yet, and should not get all new ones at once.
+                None => {
+                    self.intend(backend, intent);
+                    backend.standing().comes_back(now);
+                }
+            }
+            if self.health.is_none() {
+                self.comes_up(backend);
+            }
+            if self.config.ejection.is_none() && backend.state(now) == State::Ejected {
+                backend.standing().eject(now);
+            }
+        }
+        // Who drains the members has another list of them now.
+        self.changes.send_replace(());
+    }
+
+    /// Backends that were members once and are used yet.
+    pub fn former_in_use(&self) -> impl Iterator<Item = BackendId> {
+        let in_use = self.former.iter().filter(|vitals| vitals.is_in_use());
+        in_use.map(|vitals| vitals.id)
+    }
+
+    /// Tunnels on backends that were members once.
+    #[must_use]
+    pub fn former_tunnels(&self) -> usize {
+        let former = self.former.iter();
+        former.map(|vitals| vitals.tunnels.load(Relaxed)).sum()
+    }
+
+    fn member(&self, address: &BackendAddress) -> Option<&Arc<Backend>> {
+        let mut members = self.backends.iter();
+        members.find(|backend| backend.address() == address)
+    }
+
+    fn former(&self, address: &BackendAddress) -> Option<&Arc<Vitals>> {
+        self.former.iter().find(|vitals| vitals.address == *address)
+    }
+
+    /// Those that were members of the version `before`, or of one before that, and are not any more.
+    /// Nobody needs to know of those that are not used.
+    fn former_after(&self, before: &Self) -> Vec<Arc<Vitals>> {
+        let members = before.backends.iter().map(|backend| backend.vitals());
+        let all = members.chain(&before.former);
+        all.filter(|vitals| vitals.is_in_use() && self.member(&vitals.address).is_none())
+            .cloned()
+            .collect()
+    }
+}
