@@ -9,6 +9,7 @@ use crate::{
 /// The gates that are not a pool's.
 #[derive(Debug)]
 pub(super) struct Admission {
+    config: config::Admission,
     clients: Clients,
     all: Entrance,
 }
@@ -24,9 +25,15 @@ pub(super) struct Passes {
 impl Admission {
     pub(super) fn new(config: &config::Admission) -> Self {
         Self {
+            config: *config,
             clients: Clients::new(config.client),
             all: Entrance::new(&config.all, Scope::Proxy, "longwire".to_owned()),
         }
+    }
+
+    /// Whether it lets in as many as `other`, at whatever pace each is now.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        self.config == other.config
     }
 
     /// What is to be done now and then.
@@ -40,7 +47,7 @@ impl Exchange<'_> {
     /// Lets a handshake in, which may have to wait. The narrow gate comes before the wide one, so
     /// that who waits in the line of one client or one pool takes nothing from all others.
     pub(super) async fn admit(&self) -> Result<Passes, Rejection> {
-        let admission = &self.proxy.admission;
+        let admission = &self.terms.admission;
         Ok(Passes {
             _client: admission.clients.enter(self.arrival.client.ip()).await?,
             _pool: self.route.pool.admit().await?,

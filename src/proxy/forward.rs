@@ -105,7 +105,7 @@ impl Exchange<'_> {
                     },
                 };
                 match outgoing
-                    .attempt(&mut connection, is_reused, self.proxy.timeouts.response)
+                    .attempt(&mut connection, is_reused, self.terms.timeouts.response)
                     .await
                 {
                     Attempt::Answered(response) => {

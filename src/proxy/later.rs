@@ -70,8 +70,8 @@ impl Exchange<'_> {
             return Err(rejection);
         };
         let farewell = Farewell {
-            seconds: self.proxy.retry_after.draw_seconds(),
-            patience: self.proxy.timeouts.close,
+            seconds: self.terms.retry_after.draw_seconds(),
+            patience: self.terms.timeouts.close,
             _permit: Arc::clone(&self.arrival.connection.permit),
         };
         tokio::spawn(farewell.say_to(client));

@@ -13,51 +13,33 @@ mod reconnect;
 mod reply;
 mod route;
 mod target;
+mod terms;
 mod upgrade;
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
-use http::{Request, Response, header::UPGRADE, request};
-use hyper::{
-    body::{Body, Incoming},
-    server::conn::http1,
-    service::service_fn,
-    upgrade::OnUpgrade,
-};
+use arc_swap::ArcSwap;
+use http::{Request, header::UPGRADE, request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Mutex, watch};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::{
-    access::{AccessLog, Record},
-    admission::Admission,
-    body::ReplyBody,
-    client::Client,
-    later::RetryAfter,
-    patience::Patience,
-    reply::Rejection,
-    route::{Route, Routes},
-    target::Target,
+    access::Record, client::Client, patience::Patience, route::Route, target::Target, terms::Terms,
 };
 use crate::{
-    config::{Config, Limits, Timeouts, TrustedProxies},
+    config::Config,
     pool::{Pool, affinity::Asker},
     stream::Stream,
     tunnel::registry::Registry,
-    websocket::handshake::Offer,
 };
 
-/// What all connections of a process share: where requests go, and under which policies.
+/// What all connections of a process share: the terms that requests are served under, which a reload
+/// changes, and the tunnels.
 #[derive(Debug)]
 pub struct Proxy {
-    routes: Routes,
-    registry: Arc<Registry>,
-    trusted: TrustedProxies,
-    admission: Admission,
-    retry_after: RetryAfter,
-    timeouts: Timeouts,
-    limits: Limits,
-    access: AccessLog,
+    terms: ArcSwap<Terms>,
 }
 
 /// A client's connection, until it or the tunnel that it became has ended.
@@ -82,7 +64,7 @@ struct Arrival<'r> {
 
 /// A request that has found its route.
 struct Exchange<'r> {
-    proxy: &'r Proxy,
+    terms: &'r Terms,
     arrival: Arrival<'r>,
     route: &'r Arc<Route>,
 }
@@ -92,21 +74,20 @@ impl Proxy {
     #[must_use]
     pub fn new(config: &Config, pools: &[Arc<Pool>], registry: Arc<Registry>) -> Self {
         Self {
-            routes: Routes::new(config, pools),
-            registry,
-            trusted: config.server.trusted_proxies.clone(),
-            admission: Admission::new(&config.admission),
-            retry_after: RetryAfter::from(config.admission.retry_after),
-            timeouts: config.timeouts,
-            limits: config.limits,
-            access: AccessLog::new(&config.log),
+            terms: ArcSwap::from_pointee(Terms::new(config, pools, registry)),
         }
+    }
+
+    /// Has all requests that come from now on served as `config` says, whose pools are `pools`.
+    pub fn reload(&self, config: &Config, pools: &[Arc<Pool>]) {
+        let terms = Terms::after(&self.terms.load(), config, pools);
+        self.terms.store(Arc::new(terms));
     }
 
     /// Forgets clients that have not come for a while, and tells the log of crowds that are over.
     /// To be called now and then.
     pub fn forget_expired(&self) {
-        self.admission.settle();
+        self.terms.load().admission.settle();
     }
 
     /// Serves the requests on a client's connection until it ends, or, once `stopping` changes,
@@ -119,13 +100,17 @@ impl Proxy {
     ) {
         let connection = Arc::new(connection);
         let peer = connection.peer;
+        // For what is asked before there is a request; each request has its own.
+        let Terms {
+            timeouts, limits, ..
+        } = **self.terms.load();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(self.timeouts.request_head)
-            .max_buf_size(self.limits.request_head)
-            .max_header_size(self.limits.request_head)
-            .max_headers(self.limits.request_headers);
-        let stream = Patience::with(stream, self.timeouts.stall);
+            .header_read_timeout(timeouts.request_head)
+            .max_buf_size(limits.request_head)
+            .max_header_size(limits.request_head)
+            .max_headers(limits.request_headers);
+        let stream = Patience::with(stream, timeouts.stall);
         let switching = Arc::new(Mutex::new(()));
         let may_stop = Arc::clone(&switching);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -136,7 +121,8 @@ impl Proxy {
                     Some(_) => Some(switching.lock().await),
                     None => None,
                 };
-                Ok::<_, Infallible>(proxy.answer(request, &connection).await)
+                let terms = proxy.terms.load_full();
+                Ok::<_, Infallible>(terms.answer(request, &connection).await)
             }
         });
         let served = http
@@ -161,73 +147,6 @@ impl Proxy {
             debug!(%peer, %error, "a client's connection ended early");
         }
     }
-
-    /// The response to a request, whatever becomes of it.
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        connection: &Arc<Connection>,
-    ) -> Response<ReplyBody> {
-        let (parts, body) = request.into_parts();
-        let keeps_body_back = headers::expects_continue(&parts.headers) && !body.is_end_stream();
-        let client = Client::of(
-            connection.peer,
-            connection.over_tls,
-            &parts.headers,
-            &self.trusted,
-        );
-        let target = Target::of(&parts);
-        let host = target.as_ref().map_or("", Target::host);
-        let record = self.access.request(&parts, &client, host);
-        let answered = match target {
-            Ok(target) => {
-                let arrival = Arrival {
-                    connection,
-                    client,
-                    target,
-                    record: &record,
-                };
-                self.dispatch(parts, body, arrival).await
-            }
-            Err(rejection) => Err(rejection),
-        };
-        answered.unwrap_or_else(|rejection| {
-            let mut response = rejected(&rejection, &client, &record);
-            if rejection.is_for_now() {
-                self.retry_after.write(response.headers_mut());
-            }
-            if keeps_body_back {
-                // Whether the body comes now, nobody can know.
-                headers::announce_close(response.headers_mut());
-            }
-            response
-        })
-    }
-
-    async fn dispatch(
-        &self,
-        parts: request::Parts,
-        body: Incoming,
-        arrival: Arrival<'_>,
-    ) -> Result<Response<ReplyBody>, Rejection> {
-        let offer = Offer::of(&parts)?;
-        let route = self.routes.find(arrival.target.host(), parts.uri.path());
-        let route = route.ok_or(Rejection::NoRoute)?;
-        arrival.record.routed(route);
-        let exchange = Exchange {
-            proxy: self,
-            arrival,
-            route,
-        };
-        match offer {
-            Some(offer) => {
-                let client = parts.extensions.get::<OnUpgrade>().cloned();
-                let answered = exchange.upgrade(parts, &offer).await;
-                answered.or_else(|rejection| exchange.refuse(rejection, &offer, client))
-            }
-            None => exchange.forward(parts, body).await,
-        }
-    }
 }
 
 impl Exchange<'_> {
@@ -239,15 +158,4 @@ impl Exchange<'_> {
             uri: &request.uri,
         }
     }
-}
-
-/// Our own response to a request that no backend has answered.
-fn rejected(rejection: &Rejection, client: &Client, record: &Record) -> Response<ReplyBody> {
-    if rejection.is_ours() {
-        warn!(client = %client.ip(), error = %rejection, "a request failed");
-    }
-    let response = rejection.response();
-    let bytes = response.body().size_hint().lower();
-    record.answered(response.status(), bytes, true);
-    response.map(ReplyBody::Own)
 }

@@ -90,7 +90,7 @@ impl Exchange<'_> {
                 ip: self.arrival.client.ip(),
                 over_tls: self.arrival.connection.over_tls,
                 route: Arc::clone(self.route),
-                limit: self.proxy.timeouts.handshake,
+                limit: self.terms.timeouts.handshake,
             }),
         }
     }

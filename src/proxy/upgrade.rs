@@ -84,7 +84,7 @@ impl Exchange<'_> {
         let pool = &self.route.pool;
         let handshake = Handshake {
             pool,
-            timeouts: &self.proxy.timeouts,
+            timeouts: &self.terms.timeouts,
             record: self.arrival.record,
         };
         let (lease, response) = handshake.ask(&mut selection, &head).await?;
@@ -115,7 +115,7 @@ impl Exchange<'_> {
 
     fn nascent(&self, lease: Lease, replay: Option<Replay>) -> Nascent {
         let worker = self.arrival.connection.worker;
-        let place = self.proxy.registry.enter(worker, lease.backend().id());
+        let place = self.terms.registry.enter(worker, lease.backend().id());
         let record = Arc::clone(self.arrival.record);
         let (lease, reconnect) = match (replay, self.route.on_backend_loss) {
             (Some(replay), OnBackendLoss::Reconnect { buffer }) => {

@@ -1,0 +1,146 @@
+//! What requests are served under: the routes and policies of one configuration.
+
+use std::sync::Arc;
+
+use http::{Request, Response, request};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
+use tracing::warn;
+
+use super::{
+    Arrival, Connection, Exchange,
+    access::{AccessLog, Record},
+    admission::Admission,
+    body::ReplyBody,
+    client::Client,
+    headers,
+    later::RetryAfter,
+    reply::Rejection,
+    route::Routes,
+    target::Target,
+};
+use crate::{
+    config::{Config, Limits, Timeouts, TrustedProxies},
+    pool::Pool,
+    tunnel::registry::Registry,
+    websocket::handshake::Offer,
+};
+
+/// The routes and policies of one configuration. A request is served under the same from its arrival
+/// to its response; a tunnel takes along what it needs of them.
+#[derive(Debug)]
+pub(super) struct Terms {
+    routes: Routes,
+    pub(super) registry: Arc<Registry>,
+    trusted: TrustedProxies,
+    pub(super) admission: Arc<Admission>,
+    pub(super) retry_after: RetryAfter,
+    pub(super) timeouts: Timeouts,
+    pub(super) limits: Limits,
+    access: AccessLog,
+}
+
+impl Terms {
+    /// The terms of `config`, whose pools are `pools`, in its order.
+    pub(super) fn new(config: &Config, pools: &[Arc<Pool>], registry: Arc<Registry>) -> Self {
+        Self {
+            routes: Routes::new(config, pools),
+            registry,
+            trusted: config.server.trusted_proxies.clone(),
+            admission: Arc::new(Admission::new(&config.admission)),
+            retry_after: RetryAfter::from(config.admission.retry_after),
+            timeouts: config.timeouts,
+            limits: config.limits,
+            access: AccessLog::new(&config.log),
+        }
+    }
+
+    /// The terms of `config` in place of those `before`: who waits to be let in, waits on.
+    pub(super) fn after(before: &Self, config: &Config, pools: &[Arc<Pool>]) -> Self {
+        let mut terms = Self::new(config, pools, Arc::clone(&before.registry));
+        if terms.admission.is_as(&before.admission) {
+            terms.admission = Arc::clone(&before.admission);
+        }
+        terms
+    }
+
+    /// The response to a request, whatever becomes of it.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connection: &Arc<Connection>,
+    ) -> Response<ReplyBody> {
+        let (parts, body) = request.into_parts();
+        let keeps_body_back = headers::expects_continue(&parts.headers) && !body.is_end_stream();
+        let client = Client::of(
+            connection.peer,
+            connection.over_tls,
+            &parts.headers,
+            &self.trusted,
+        );
+        let target = Target::of(&parts);
+        let host = target.as_ref().map_or("", Target::host);
+        let record = self.access.request(&parts, &client, host);
+        let answered = match target {
+            Ok(target) => {
+                let arrival = Arrival {
+                    connection,
+                    client,
+                    target,
+                    record: &record,
+                };
+                self.dispatch(parts, body, arrival).await
+            }
+            Err(rejection) => Err(rejection),
+        };
+        answered.unwrap_or_else(|rejection| {
+            let mut response = rejected(&rejection, &client, &record);
+            if rejection.is_for_now() {
+                self.retry_after.write(response.headers_mut());
+            }
+            if keeps_body_back {
+                // Whether the body comes now, nobody can know.
+                headers::announce_close(response.headers_mut());
+            }
+            response
+        })
+    }
+
+    async fn dispatch(
+        &self,
+        parts: request::Parts,
+        body: Incoming,
+        arrival: Arrival<'_>,
+    ) -> Result<Response<ReplyBody>, Rejection> {
+        let offer = Offer::of(&parts)?;
+        let route = self.routes.find(arrival.target.host(), parts.uri.path());
+        let route = route.ok_or(Rejection::NoRoute)?;
+        arrival.record.routed(route);
+        let exchange = Exchange {
+            terms: self,
+            arrival,
+            route,
+        };
+        match offer {
+            Some(offer) => {
+                let client = parts.extensions.get::<OnUpgrade>().cloned();
+                let answered = exchange.upgrade(parts, &offer).await;
+                answered.or_else(|rejection| exchange.refuse(rejection, &offer, client))
+            }
+            None => exchange.forward(parts, body).await,
+        }
+    }
+}
+
+/// Our own response to a request that no backend has answered.
+fn rejected(rejection: &Rejection, client: &Client, record: &Record) -> Response<ReplyBody> {
+    if rejection.is_ours() {
+        warn!(client = %client.ip(), error = %rejection, "a request failed");
+    }
+    let response = rejection.response();
+    let bytes = response.body().size_hint().lower();
+    record.answered(response.status(), bytes, true);
+    response.map(ReplyBody::Own)
+}
