@@ -6,7 +6,7 @@ use rustls::{
     ClientConfig, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, InvalidDnsNameError, ServerName},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ProducesTickets, ResolvesServerCert},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
@@ -33,17 +33,35 @@ impl Acceptor {
     /// # Errors
     /// If the provider of cryptography cannot do what is needed.
     pub fn new(config: &ListenerTls) -> Result<Self, rustls::Error> {
+        // Stateless tickets: a client is resumed however many others came in between.
+        Self::with(config, aws_lc_rs::Ticketer::new()?)
+    }
+
+    /// TLS as the configuration of the same listener asks for it now. Sessions go on that began
+    /// under the one `before`.
+    ///
+    /// # Errors
+    /// If the provider of cryptography cannot do what is needed.
+    pub fn after(before: &Self, config: &ListenerTls) -> Result<Self, rustls::Error> {
+        Self::with(config, Arc::clone(&before.config.ticketer))
+    }
+
+    fn with(
+        config: &ListenerTls,
+        ticketer: Arc<dyn ProducesTickets>,
+    ) -> Result<Self, rustls::Error> {
         let versions: &[&SupportedProtocolVersion] = match config.min_version {
             TlsVersion::Tls12 => &[&TLS13, &TLS12],
             TlsVersion::Tls13 => &[&TLS13],
         };
+        let certificates = config.certificates.iter();
+        let by_sni = BySni::new(certificates.map(|certificate| &certificate.certified));
         let mut server = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(BySni::new(&config.certificates)));
+            .with_cert_resolver(Arc::new(by_sni));
         server.alpn_protocols = vec![ALPN.to_vec()];
-        // Stateless tickets: a client is resumed however many others came in between.
-        server.ticketer = aws_lc_rs::Ticketer::new()?;
+        server.ticketer = ticketer;
         Ok(Self {
             config: Arc::new(server),
         })
@@ -126,20 +144,22 @@ struct BySni {
 }
 
 impl BySni {
-    fn new(certificates: &[Arc<CertifiedKey>]) -> Self {
-        let mut by_name = HashMap::new();
+    fn new<'c>(certificates: impl Iterator<Item = &'c Arc<CertifiedKey>>) -> Self {
+        let mut by_sni = Self {
+            default: None,
+            by_name: HashMap::new(),
+        };
         for certificate in certificates {
+            // The first is the default, and the first that carries a name has it.
+            by_sni
+                .default
+                .get_or_insert_with(|| Arc::clone(certificate));
             for name in certificate.cert.first().map(names).unwrap_or_default() {
-                // The first that carries a name has it.
-                by_name
-                    .entry(name)
-                    .or_insert_with(|| Arc::clone(certificate));
+                let own = by_sni.by_name.entry(name);
+                own.or_insert_with(|| Arc::clone(certificate));
             }
         }
-        Self {
-            default: certificates.first().cloned(),
-            by_name,
-        }
+        by_sni
     }
 
     fn certificate(&self, host: &str) -> Option<&Arc<CertifiedKey>> {
@@ -191,7 +211,7 @@ mod tests {
             certificate(&["one.test", "uno.test"]),
             certificate(&["*.other.test"]),
         );
-        let by_sni = BySni::new(&[Arc::clone(&one), Arc::clone(&other)]);
+        let by_sni = BySni::new([&one, &other].into_iter());
         let found = |host| by_sni.certificate(host);
 
         assert!(Arc::ptr_eq(found("uno.test").unwrap(), &one));

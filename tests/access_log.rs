@@ -51,7 +51,7 @@ async fn a_tunnel_has_an_event_when_it_opens_and_one_when_it_ends() {
 #[tokio::test]
 async fn a_tunnel_that_is_cut_has_its_event_too() {
     let (server, mut arrivals) = Backend::played().await;
-    let json = "[timeouts]\nclose = \"1h\"\nstop = \"1h\"\n[log]\nformat = \"json\"";
+    let json = "[timeouts]\nclose = \"1h\"\n[stop]\ndeadline = \"1h\"\n[log]\nformat = \"json\"";
     let mut log = Logged::start(&server, json).await;
     let mut client = log.raw().await;
     client.ask_for_websocket("/").await;

@@ -17,6 +17,7 @@ mod limits;
 mod plain_http;
 mod rebalance;
 mod reconnect;
+mod reload;
 mod retries;
 mod routes;
 mod smuggling;

@@ -1,12 +1,8 @@
 //! Certificates, keys and authorities from PEM files.
 //!
-//! The only place that knows rustls-pemfile, which is no longer developed.
+//! Only this and what reads a certificate again know rustls-pemfile, which is no longer developed.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use rustls::{
     Error, RootCertStore,
@@ -16,6 +12,7 @@ use rustls::{
 };
 
 use super::{
+    certificate::{Certificate, Source},
     diagnostics::{Problem, Span},
     field::Field,
     reading::{Reading, Reported},
@@ -26,7 +23,7 @@ use super::{
 const A_PEM_FILE: &str = "the path of a PEM file";
 
 /// A certificate chain and the key that fits it.
-pub(super) fn certified_key(section: &Section<'_>) -> Result<Arc<CertifiedKey>, Reported> {
+pub(super) fn certificate(section: &Section<'_>) -> Result<Certificate, Reported> {
     let chain = section.required(
         "chain",
         "expected the certificate and those between it and its authority: chain = \"chain.pem\"",
@@ -42,39 +39,40 @@ pub(super) fn certified_key(section: &Section<'_>) -> Result<Arc<CertifiedKey>, 
 
 /// The certificates of a file, and where it is named.
 struct Chain {
-    path: PathBuf,
+    file: Source,
     place: Span,
     certificates: Vec<CertificateDer<'static>>,
 }
 
 /// The private key of a file, and where it is named.
 struct Key {
-    path: PathBuf,
+    file: Source,
     place: Span,
     key: PrivateKeyDer<'static>,
 }
 
 impl Chain {
     fn read(field: &Field<'_>) -> Result<Self, Reported> {
-        let (path, pem) = pem_file(field)?;
+        let (file, pem) = pem_file(field)?;
         Ok(Self {
-            certificates: certificates(field, &path, &pem)?,
+            certificates: certificates(field, file.path(), &pem)?,
             place: field.place.clone(),
-            path,
+            file,
         })
     }
 }
 
 impl Key {
     fn read(field: &Field<'_>) -> Result<Self, Reported> {
-        let (path, pem) = pem_file(field)?;
+        let (file, pem) = pem_file(field)?;
+        let path = file.path();
         let key = rustls_pemfile::private_key(&mut &*pem)
-            .map_err(|error| broken(field, &path, &error.to_string()))?
-            .ok_or_else(|| no_key(field, &path, &pem))?;
+            .map_err(|error| broken(field, path, &error.to_string()))?
+            .ok_or_else(|| no_key(field, path, &pem))?;
         Ok(Self {
             key,
             place: field.place.clone(),
-            path,
+            file,
         })
     }
 }
@@ -94,13 +92,19 @@ fn no_key(field: &Field<'_>, path: &Path, pem: &[u8]) -> Reported {
     )
 }
 
-fn matched(reading: &Reading<'_>, chain: Chain, key: Key) -> Result<Arc<CertifiedKey>, Reported> {
+fn matched(reading: &Reading<'_>, chain: Chain, key: Key) -> Result<Certificate, Reported> {
     let provider = aws_lc_rs::default_provider();
     let error = match CertifiedKey::from_der(chain.certificates, key.key, &provider) {
-        Ok(certified) => return Ok(Arc::new(certified)),
+        Ok(certified) => {
+            return Ok(Certificate {
+                certified: Arc::new(certified),
+                chain: chain.file,
+                key: key.file,
+            });
+        }
         Err(error) => error,
     };
-    let (chain_path, key_path) = (chain.path.display(), key.path.display());
+    let (chain_path, key_path) = (chain.file.path().display(), key.file.path().display());
     let problem = match error {
         Error::InconsistentKeys(_) => Problem::at(
             key.place,
@@ -123,12 +127,12 @@ fn matched(reading: &Reading<'_>, chain: Chain, key: Key) -> Result<Arc<Certifie
 
 /// The authorities in the file that `field` names.
 pub(super) fn authorities(field: &Field<'_>) -> Result<Arc<RootCertStore>, Reported> {
-    let (path, pem) = pem_file(field)?;
+    let (file, pem) = pem_file(field)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(field, &path, &pem)? {
+    for certificate in certificates(field, file.path(), &pem)? {
         roots
             .add(certificate)
-            .map_err(|error| broken(field, &path, &error.to_string()))?;
+            .map_err(|error| broken(field, file.path(), &error.to_string()))?;
     }
     Ok(Arc::new(roots))
 }
@@ -156,12 +160,12 @@ pub(super) fn system_authorities(
         })
 }
 
-fn pem_file(field: &Field<'_>) -> Result<(PathBuf, Vec<u8>), Reported> {
-    let path = field.resolve(non_empty(field, A_PEM_FILE)?);
-    match fs::read(&path) {
-        Ok(pem) => Ok((path, pem)),
+fn pem_file(field: &Field<'_>) -> Result<(Source, Vec<u8>), Reported> {
+    let file = Source::at(field.resolve(non_empty(field, A_PEM_FILE)?));
+    match fs::read(file.path()) {
+        Ok(pem) => Ok((file, pem)),
         Err(error) => {
-            let message = format!("cannot read {}: {error}", path.display());
+            let message = format!("cannot read {}: {error}", file.path().display());
             Err(field.fault(message, format!("expected {A_PEM_FILE}")))
         }
     }

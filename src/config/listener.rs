@@ -1,13 +1,13 @@
 //! `[[listener]]`
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroUsize};
 
-use rustls::sign::CertifiedKey;
 use toml::Spanned;
 
 use super::{
     address::listened,
-    certificates::certified_key,
+    certificate::Certificate,
+    certificates::certificate,
     field::Field,
     reading::{Reported, all},
     section::Section,
@@ -15,7 +15,7 @@ use super::{
 };
 
 /// `[[listener]]`: an address that is accepted on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// The address and port; port 0 lets the system choose.
     pub address: SocketAddr,
@@ -26,11 +26,11 @@ pub struct Listener {
 }
 
 /// `listener.tls`: how TLS is spoken on a listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerTls {
     /// The certificates with their keys, chosen by the client's SNI; the first is the default.
     /// At least one; each key fits its certificate.
-    pub certificates: Vec<Arc<CertifiedKey>>,
+    pub certificates: Vec<Certificate>,
     /// The oldest version that is spoken. Default: 1.2.
     pub min_version: TlsVersion,
 }
@@ -94,11 +94,11 @@ impl ListenerTls {
     }
 }
 
-fn certificates(field: &Field<'_>) -> Result<Vec<Arc<CertifiedKey>>, Reported> {
+fn certificates(field: &Field<'_>) -> Result<Vec<Certificate>, Reported> {
     let expected = "an array of tables such as { chain = \"chain.pem\", key = \"key.pem\" }";
     let elements = field.elements(expected)?;
     if elements.is_empty() {
         return Err(field.fault("there is no certificate", format!("expected {expected}")));
     }
-    all(elements.iter().map(|element| element.table(certified_key)))
+    all(elements.iter().map(|element| element.table(certificate)))
 }

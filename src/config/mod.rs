@@ -11,6 +11,7 @@ mod address;
 mod admin;
 mod admission;
 mod affinity;
+mod certificate;
 mod certificates;
 mod checks;
 mod choice;
@@ -53,6 +54,7 @@ pub use self::{
     admin::{Admin, AdminSocket},
     admission::{Admission, Gate, PoolAdmission, Rate},
     affinity::{Affinity, CookieAffinity, IpAffinity, KeyAffinity},
+    certificate::{Certificate, CertificateError},
     diagnostics::{Problem, Problems},
     draining::{DrainCode, DrainPace},
     host::HostPattern,

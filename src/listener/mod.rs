@@ -1,26 +1,26 @@
 //! Bind, accept, limits.
 
 mod inherited;
+mod limit;
 
 use std::{
     io, iter,
     net::SocketAddr,
-    num::NonZeroUsize,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
 };
 use tracing::{info, warn};
 
-pub use self::inherited::Inherited;
+use self::limit::Place;
+pub use self::{inherited::Inherited, limit::Limit};
 use crate::config;
 
 /// Connections that the system completes before we accept them; it may allow fewer.
@@ -44,7 +44,8 @@ pub struct Listener {
 #[derive(Debug)]
 struct Shared {
     address: SocketAddr,
-    limits: Vec<Arc<Semaphore>>,
+    /// Its own, and that of all listeners.
+    limits: [Arc<Limit>; 2],
     said_full: Said,
     said_short: Said,
 }
@@ -67,7 +68,7 @@ pub struct Accepted {
 /// A connection's place in the limits, kept until dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _places: Vec<OwnedSemaphorePermit>,
+    _places: [Place; 2],
 }
 
 /// An address that cannot be accepted on.
@@ -80,23 +81,15 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// A limit of connections at once, to be shared by listeners.
-#[must_use]
-pub fn limit(connections: NonZeroUsize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(
-        connections.get().min(Semaphore::MAX_PERMITS),
-    ))
-}
-
 impl Listener {
     /// Begins to listen as configured, once for each of the workers with these runtimes.
-    /// Connections count in `total` too, if there is one.
+    /// Connections count in `total` too.
     ///
     /// # Errors
     /// If the system does not let us.
     pub fn bind<'w>(
         config: &config::Listener,
-        total: Option<&Arc<Semaphore>>,
+        total: &Arc<Limit>,
         workers: impl ExactSizeIterator<Item = &'w Handle>,
     ) -> Result<Vec<Self>, BindError> {
         let error = |source| BindError {
@@ -105,10 +98,9 @@ impl Listener {
         };
         let sockets = listen(config.address, workers.len()).map_err(error)?;
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
-        let own = config.max_connections.map(limit);
         let shared = Arc::new(Shared {
             address: address.unwrap_or(config.address),
-            limits: own.into_iter().chain(total.cloned()).collect(),
+            limits: [Limit::new(config.max_connections), Arc::clone(total)],
             said_full: Said::default(),
             said_short: Said::default(),
         });
@@ -126,6 +118,34 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// The limit of connections to its address.
+    #[must_use]
+    pub fn limit(&self) -> &Limit {
+        &self.shared.limits[0]
+    }
+
+    /// A place for a connection to its address that was accepted elsewhere, whatever the limits.
+    #[must_use]
+    pub fn permit_beyond(&self) -> Permit {
+        let [own, total] = &self.shared.limits;
+        Permit {
+            _places: [own.place_beyond(), total.place_beyond()],
+        }
+    }
+
+    /// A client that waits in the system's queue, if there is one. For whoever is about to close the
+    /// listener, and all that is in its queue with it.
+    pub fn accept_waiting(&self) -> Option<Accepted> {
+        // Not Tokio's, which may not know of it yet.
+        let (socket, peer) = SockRef::from(&self.socket).accept().ok()?;
+        socket.set_nonblocking(true).ok()?;
+        Some(Accepted {
+            socket: TcpStream::from_std(socket.into()).ok()?,
+            peer: peer.as_socket()?,
+            permit: self.permit_beyond(),
+        })
     }
 
     /// The next client. While a limit is reached it waits, and those behind it in the system's
@@ -155,15 +175,20 @@ impl Listener {
 
 impl Shared {
     async fn permit(&self) -> Permit {
-        let mut places = Vec::with_capacity(self.limits.len());
-        for limit in &self.limits {
-            if limit.available_permits() == 0 && self.said_full.is_due() {
-                info!(listener = %self.address, "at its limit of connections: new ones wait");
-            }
-            let place = Arc::clone(limit).acquire_owned().await;
-            places.push(place.expect("no limit is ever closed"));
+        let [own, total] = &self.limits;
+        Permit {
+            _places: [self.place(own).await, self.place(total).await],
         }
-        Permit { _places: places }
+    }
+
+    async fn place(&self, limit: &Arc<Limit>) -> Place {
+        if let Some(place) = limit.try_place() {
+            return place;
+        }
+        if self.said_full.is_due() {
+            info!(listener = %self.address, "at its limit of connections: new ones wait");
+        }
+        limit.place().await
     }
 }
 
@@ -244,7 +269,7 @@ mod tests {
         config.listeners[0].address = address;
         let here = Handle::current();
         let workers: Vec<_> = iter::repeat_n(&here, workers).collect();
-        Listener::bind(&config.listeners[0], None, workers.into_iter())
+        Listener::bind(&config.listeners[0], &Limit::new(None), workers.into_iter())
     }
 
     #[tokio::test]

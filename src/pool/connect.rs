@@ -78,6 +78,14 @@ impl Connector {
         })
     }
 
+    /// Connects with that deadline, and never over TLS.
+    pub(super) fn without_tls(deadline: Duration) -> Self {
+        Self {
+            tls: None,
+            deadline,
+        }
+    }
+
     /// A connected socket, its TLS handshake done.
     ///
     /// # Errors

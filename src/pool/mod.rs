@@ -17,7 +17,7 @@ pub mod standing;
 mod vitals;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -50,8 +50,8 @@ pub struct Pool {
     config: config::Pool,
     bounds: Bounds,
     backends: Vec<Arc<Backend>>,
-    /// Backends that were members of earlier versions, and may have tunnels yet.
-    former: Vec<Arc<Vitals>>,
+    /// Backends that were members of earlier versions, as long as somebody uses them.
+    former: Vec<Weak<Vitals>>,
     balancer: Balancer,
     affinity: Affinity,
     /// The share, in percent, that may be missing for one more to be ejected. Held while one is.
@@ -73,6 +73,34 @@ struct Bounds {
     idle_connections: usize,
     idle_timeout: Duration,
     workers: usize,
+}
+
+/// How a pool reaches its backends, for its clients and for its checks.
+#[derive(Debug)]
+struct Means {
+    connector: Connector,
+    health: Option<Health>,
+}
+
+impl Means {
+    /// # Errors
+    /// If TLS cannot be set up.
+    fn new(config: &config::Pool, bounds: &Bounds) -> Result<Self, rustls::Error> {
+        let tls = config.tls.as_ref();
+        let health = config.health.as_ref();
+        Ok(Self {
+            connector: Connector::new(tls, bounds.connect)?,
+            health: health.map(|health| Health::new(health, tls)).transpose()?,
+        })
+    }
+
+    /// Those of a pool that has no backends.
+    fn none(bounds: &Bounds) -> Self {
+        Self {
+            connector: Connector::without_tls(bounds.connect),
+            health: None,
+        }
+    }
 }
 
 impl Bounds {
@@ -103,7 +131,8 @@ impl Pool {
             Arc::new(Backend::new(vitals, backend, config, &bounds))
         });
         let backends = backends.collect();
-        Self::of(config, bounds, backends)
+        let means = Means::new(config, &bounds)?;
+        Ok(Self::of(config, bounds, backends, means))
     }
 
     /// A pool of these backends, of whose clients nothing is known yet.
@@ -111,17 +140,16 @@ impl Pool {
         config: &config::Pool,
         bounds: Bounds,
         backends: Vec<Arc<Backend>>,
-    ) -> Result<Self, rustls::Error> {
-        let tls = config.tls.as_ref();
-        let health = config.health.as_ref();
-        Ok(Self {
+        means: Means,
+    ) -> Self {
+        Self {
             former: Vec::new(),
             balancer: Balancer::new(config.balance, &config.backends),
             affinity: Affinity::new(config, &backends),
             max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
             retries: Retries::new(config.retries.clone()),
-            connector: Connector::new(tls, bounds.connect)?,
-            health: health.map(|health| Health::new(health, tls)).transpose()?,
+            connector: means.connector,
+            health: means.health,
             entrance: Arc::new(Entrance::new(
                 &config.admission.all,
                 Scope::Pool,
@@ -131,7 +159,7 @@ impl Pool {
             config: config.clone(),
             bounds,
             backends,
-        })
+        }
     }
 
     /// Its name.

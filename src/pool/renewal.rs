@@ -1,11 +1,11 @@
 //! What a reload does to a pool: another version of it, which knows what the last one knew.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
 use super::{
-    Bounds, Pool,
+    Bounds, Means, Pool,
     backend::{Backend, BackendId, Before},
     standing::State,
     vitals::Vitals,
@@ -49,14 +49,15 @@ impl Pool {
                     Backend::after(&before, backend, config, &bounds)
                 }
                 None => {
-                    let vitals = before.former(&backend.address).cloned();
+                    let vitals = before.former_at(&backend.address);
                     let unknown = || Arc::new(Vitals::new(&backend.address, backend.intent));
                     Backend::new(vitals.unwrap_or_else(unknown), backend, config, &bounds)
                 }
             })
         });
         let backends = backends.collect();
-        let mut pool = Self::of(config, bounds, backends)?;
+        let means = Means::new(config, &bounds)?;
+        let mut pool = Self::of(config, bounds, backends, means);
         pool.former = pool.former_after(before);
         pool.affinity.remember(&before.affinity);
         pool.changes = Arc::clone(&before.changes);
@@ -68,20 +69,20 @@ impl Pool {
 
     /// The pool without members, for one that is not configured any more: there is only to see to
     /// what is left of its tunnels.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn dissolved(before: &Self) -> Result<Self, rustls::Error> {
+    #[must_use]
+    pub fn dissolved(before: &Self) -> Self {
         let config = config::Pool {
             backends: Vec::new(),
             health: None,
             rebalance: None,
+            tls: None,
             ..before.config.clone()
         };
-        let mut pool = Self::of(&config, before.bounds, Vec::new())?;
+        let means = Means::none(&before.bounds);
+        let mut pool = Self::of(&config, before.bounds, Vec::new(), means);
         pool.former = pool.former_after(before);
         pool.changes = Arc::clone(&before.changes);
-        Ok(pool)
+        pool
     }
 
     /// Has the members be as they are configured in this version and were not in that `before`.
@@ -109,17 +110,10 @@ impl Pool {
         self.changes.send_replace(());
     }
 
-    /// Backends that were members once and are used yet.
-    pub fn former_in_use(&self) -> impl Iterator<Item = BackendId> {
-        let in_use = self.former.iter().filter(|vitals| vitals.is_in_use());
+    /// Backends that were members once and that somebody uses yet.
+    pub fn former(&self) -> impl Iterator<Item = BackendId> {
+        let in_use = self.former.iter().filter_map(Weak::upgrade);
         in_use.map(|vitals| vitals.id)
-    }
-
-    /// Tunnels on backends that were members once.
-    #[must_use]
-    pub fn former_tunnels(&self) -> usize {
-        let former = self.former.iter();
-        former.map(|vitals| vitals.tunnels.load(Relaxed)).sum()
     }
 
     fn member(&self, address: &BackendAddress) -> Option<&Arc<Backend>> {
@@ -127,17 +121,20 @@ impl Pool {
         members.find(|backend| backend.address() == address)
     }
 
-    fn former(&self, address: &BackendAddress) -> Option<&Arc<Vitals>> {
-        self.former.iter().find(|vitals| vitals.address == *address)
+    fn former_at(&self, address: &BackendAddress) -> Option<Arc<Vitals>> {
+        let mut former = self.former.iter().filter_map(Weak::upgrade);
+        former.find(|vitals| vitals.address == *address)
     }
 
     /// Those that were members of the version `before`, or of one before that, and are not any more.
-    /// Nobody needs to know of those that are not used.
-    fn former_after(&self, before: &Self) -> Vec<Arc<Vitals>> {
+    fn former_after(&self, before: &Self) -> Vec<Weak<Vitals>> {
         let members = before.backends.iter().map(|backend| backend.vitals());
-        let all = members.chain(&before.former);
-        all.filter(|vitals| vitals.is_in_use() && self.member(&vitals.address).is_none())
-            .cloned()
-            .collect()
+        let members = members.map(Arc::downgrade);
+        let all = members.chain(before.former.iter().cloned());
+        let is_former = |vitals: &Weak<Vitals>| {
+            let vitals = vitals.upgrade();
+            vitals.is_some_and(|vitals| self.member(&vitals.address).is_none())
+        };
+        all.filter(is_former).collect()
     }
 }

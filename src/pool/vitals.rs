@@ -37,11 +37,6 @@ impl Vitals {
             departures: Departures::default(),
         }
     }
-
-    /// Whether the backend is used now.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.tunnels.load(Relaxed) + self.requests.load(Relaxed) > 0
-    }
 }
 
 impl BackendId {

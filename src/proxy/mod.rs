@@ -16,13 +16,25 @@ mod target;
 mod terms;
 mod upgrade;
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use http::{Request, header::UPGRADE, request};
+use http::{Request, StatusCode, header::UPGRADE, request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::sleep,
+};
 use tracing::debug;
 
 use self::{
@@ -53,6 +65,10 @@ pub struct Connection {
     /// What is given back when it has ended.
     pub permit: Arc<dyn Send + Sync>,
 }
+
+/// How long a connection without a request is kept when the server stops: the client may have sent
+/// one already, which nobody would answer.
+pub const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A request that has been read and checked.
 struct Arrival<'r> {
@@ -91,7 +107,7 @@ impl Proxy {
     }
 
     /// Serves the requests on a client's connection until it ends, or, once `stopping` changes,
-    /// until the one under way is answered.
+    /// until the one under way is answered, or one that was on its way already.
     pub async fn serve(
         self: Arc<Self>,
         stream: Stream,
@@ -113,16 +129,22 @@ impl Proxy {
         let stream = Patience::with(stream, timeouts.stall);
         let switching = Arc::new(Mutex::new(()));
         let may_stop = Arc::clone(&switching);
+        let is_last = Arc::new(AtomicBool::new(false));
+        let is_leaving = Arc::clone(&is_last);
         let service = service_fn(move |request: Request<Incoming>| {
             let (proxy, connection) = (Arc::clone(&self), Arc::clone(&connection));
-            let switching = Arc::clone(&switching);
+            let (switching, is_last) = (Arc::clone(&switching), Arc::clone(&is_last));
             async move {
                 let _switching = match request.headers().get(UPGRADE) {
                     Some(_) => Some(switching.lock().await),
                     None => None,
                 };
                 let terms = proxy.terms.load_full();
-                Ok::<_, Infallible>(terms.answer(request, &connection).await)
+                let mut response = terms.answer(request, &connection).await;
+                if is_last.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    headers::announce_close(response.headers_mut());
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let served = http
@@ -132,6 +154,8 @@ impl Proxy {
         let stop = async {
             // An error says the same: the server is gone.
             let _ = stopping.changed().await;
+            is_leaving.store(true, Relaxed);
+            sleep(LAST_CALL).await;
             // From then on hyper writes `Connection: close` into its answers; in a 101 many clients
             // take `Upgrade` alone.
             drop(may_stop.lock().await);

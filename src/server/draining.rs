@@ -1,4 +1,4 @@
-//! Watches a pool for members that are to lose their tunnels, and has them closed.
+//! Watches a pool for backends that are to lose their tunnels, and has them closed.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use tokio::{
 };
 use tracing::warn;
 
+use super::care::Charge;
 use crate::{
-    config::DrainCode,
-    pool::{Pool, backend::BackendId, standing::State},
+    config::{DrainCode, Removed},
+    pool::{backend::BackendId, standing::State},
     tunnel::{
         Cause,
         drain::{Drain, Progress},
@@ -19,25 +20,37 @@ use crate::{
     websocket::CloseCode,
 };
 
-/// Drains the members of a pool whenever that is wanted. It sleeps while it is not.
-pub(super) async fn draining(pool: Arc<Pool>, registry: Arc<Registry>) {
-    let mut changes = pool.changes();
+/// Drains backends of a pool whenever that is wanted. It sleeps while it is not.
+pub(super) async fn draining(mut charge: watch::Receiver<Charge>, registry: Arc<Registry>) {
+    let mut changes = charge.borrow().pool.changes();
     loop {
         changes.mark_unchanged();
-        if !orders(&pool).is_empty() {
-            drain(&pool, &registry, &mut changes).await;
-        } else if changes.changed().await.is_err() {
-            return;
+        charge.mark_unchanged();
+        if orders(&charge).is_empty() {
+            tokio::select! {
+                _ = changes.changed() => {}
+                changed = charge.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        } else {
+            drain(&mut charge, &registry, &mut changes).await;
         }
     }
 }
 
-/// Drains until no member is to lose its tunnels any more.
-async fn drain(pool: &Pool, registry: &Registry, changes: &mut watch::Receiver<()>) {
+/// Drains until no backend is to lose its tunnels any more.
+async fn drain(
+    charge: &mut watch::Receiver<Charge>,
+    registry: &Registry,
+    changes: &mut watch::Receiver<()>,
+) {
+    let pool = Arc::clone(&charge.borrow().pool);
     let mut drain = Drain::new(*pool.drain(), Instant::now());
     loop {
         changes.mark_unchanged();
-        let orders = orders(pool);
+        charge.mark_unchanged();
+        let orders = orders(charge);
         if orders.is_empty() {
             return;
         }
@@ -53,19 +66,40 @@ async fn drain(pool: &Pool, registry: &Registry, changes: &mut watch::Receiver<(
         }
         tokio::select! {
             _ = changes.changed() => {}
+            changed = charge.changed() => if changed.is_err() {
+                return;
+            },
             () = sleep_until(next) => {}
         }
     }
 }
 
-/// What the tunnels of those members are told that are to lose them.
-fn orders(pool: &Pool) -> Vec<(BackendId, &'static CloseOrder)> {
+/// What the tunnels of those backends are told that are to lose them.
+fn orders(charge: &watch::Receiver<Charge>) -> Vec<(BackendId, &'static CloseOrder)> {
+    let Charge { pool, removed } = &*charge.borrow();
     let now = Instant::now();
-    let draining = pool.backends().iter().filter(|member| pool.drains(member));
     let code = pool.drain().code;
-    draining
-        .map(|member| (member.id(), order(member.state(now), code)))
-        .collect()
+    let draining = pool.backends().iter().filter(|member| pool.drains(member));
+    let draining = draining.map(|member| (member.id(), order(member.state(now), code)));
+    let removed = match removed {
+        Removed::Keep => None,
+        Removed::Drain => Some(pool.former().map(|id| (id, removed_order(code)))),
+    };
+    draining.chain(removed.into_iter().flatten()).collect()
+}
+
+fn removed_order(code: DrainCode) -> &'static CloseOrder {
+    const fn removed(code: CloseCode) -> CloseOrder {
+        CloseOrder {
+            cause: Cause::Draining,
+            code,
+            reason: "backend was removed",
+        }
+    }
+    match code {
+        DrainCode::GoingAway => const { &removed(CloseCode::GOING_AWAY) },
+        DrainCode::ServiceRestart => const { &removed(CloseCode::SERVICE_RESTART) },
+    }
 }
 
 fn order(state: State, code: DrainCode) -> &'static CloseOrder {

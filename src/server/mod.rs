@@ -1,44 +1,39 @@
-//! Builds every part from a [`Config`], starts them, and stops them in order.
+//! Builds every part from a [`Config`], starts them, changes them, and stops them in order.
 
+mod care;
+mod control;
+mod door;
 mod draining;
 mod rebalancing;
 mod reception;
+mod reload;
+mod stopping;
 mod workers;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
-    time::{interval, timeout},
+    time::{interval, sleep},
 };
 use tracing::{info, warn};
 
-pub use self::workers::Placement;
-use self::{
-    draining::draining,
-    rebalancing::rebalancing,
-    reception::{Welcome, reception},
-    workers::{Worker, Workers},
+use self::{care::Care, control::Order, door::Door, reception::Welcome, workers::Workers};
+pub use self::{
+    control::Control,
+    reload::{Changes, ReloadError},
+    stopping::Stopped,
+    workers::Placement,
 };
 use crate::{
     config::{self, Affinity, Config},
-    listener::{self, BindError, Listener},
+    listener::{BindError, Limit},
     pool::Pool,
     proxy::Proxy,
     tls::Acceptor,
-    tunnel::{
-        Cause,
-        registry::{CloseOrder, Registry},
-    },
-    websocket::CloseCode,
-};
-
-/// What tunnels are told when the process stops.
-static STOPPING: CloseOrder = CloseOrder {
-    cause: Cause::Shutdown,
-    code: CloseCode::GOING_AWAY,
-    reason: "proxy is stopping",
+    tunnel::registry::Registry,
 };
 
 /// How often the clocks of tunnels move.
@@ -47,27 +42,30 @@ const TICK: Duration = Duration::from_secs(1);
 /// A proxy that listens, but does not serve yet.
 #[derive(Debug)]
 pub struct Server {
+    /// The configuration in force.
+    config: Config,
     doors: Vec<Door>,
+    /// Doors that a reload has removed, and that are about to close.
+    closing: JoinSet<()>,
+    /// The limit of connections to all doors.
+    total: Arc<Limit>,
     workers: Arc<Workers>,
     shared: Shared,
-    tls_deadline: Duration,
-    stop_deadline: Duration,
-}
-
-/// An address and the way in behind it. Nothing else may own its listeners, so that they close when
-/// the accepting ends.
-#[derive(Debug)]
-struct Door {
-    /// One for each worker.
-    listeners: Vec<Listener>,
-    tls: Option<Acceptor>,
+    /// Pools that are not configured any more, and whose backends somebody uses yet.
+    dissolved: Vec<Arc<Pool>>,
+    care: Care,
+    /// Sent to when the server stops; whoever serves a connection listens.
+    stopping: watch::Sender<()>,
+    control: Control,
+    orders: mpsc::Receiver<Order>,
 }
 
 /// What all workers share.
 #[derive(Debug, Clone)]
 struct Shared {
     proxy: Arc<Proxy>,
-    pools: Arc<[Arc<Pool>]>,
+    /// The pools that there are now, in the configuration's order.
+    pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     registry: Arc<Registry>,
 }
 
@@ -85,41 +83,58 @@ pub enum StartError {
     Workers(#[from] io::Error),
 }
 
-/// How a server has stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped {
-    /// Tunnels that had not ended in time and were cut.
-    pub cut_tunnels: usize,
-}
-
 impl Server {
     /// A server as configured, listening on all its addresses. To be called on a Tokio runtime.
     ///
     /// # Errors
     /// If an address is taken, or the system refuses something else that is needed.
     pub fn bind(config: &Config, placement: Placement) -> Result<Self, StartError> {
-        let workers = Workers::start(config.server.workers.get(), placement)?;
-        let total = config.limits.connections.map(listener::limit);
-        let doors = config.listeners.iter().map(|listener| {
-            Ok(Door {
-                listeners: Listener::bind(
-                    listener,
-                    total.as_ref(),
-                    workers.iter().map(Worker::handle),
-                )?,
-                tls: listener.tls.as_ref().map(Acceptor::new).transpose()?,
-            })
-        });
-        let doors = doors.collect::<Result<_, StartError>>()?;
-        let server = Self {
-            doors,
-            shared: Shared::new(config, workers.len())?,
-            workers: Arc::new(workers),
-            tls_deadline: config.timeouts.tls_handshake,
-            stop_deadline: config.stop.deadline,
+        let workers = Arc::new(Workers::start(config.server.workers.get(), placement)?);
+        let shared = Shared::new(config, workers.len())?;
+        let care = Care::begin(&shared.proxy, &shared.pools, &shared.registry);
+        let (control, orders) = Control::new(&shared.pools);
+        let mut server = Self {
+            config: config.clone(),
+            doors: Vec::new(),
+            closing: JoinSet::new(),
+            total: Limit::new(config.limits.connections),
+            workers,
+            shared,
+            dissolved: Vec::new(),
+            care,
+            stopping: watch::Sender::default(),
+            control,
+            orders,
         };
-        server.announce(config);
+        for listener in &config.listeners {
+            server.doors.push(server.new_door(listener, config)?);
+        }
+        for door in &server.doors {
+            door.announce();
+        }
+        announce_routes(config);
         Ok(server)
+    }
+
+    fn new_door(&self, listener: &config::Listener, config: &Config) -> Result<Door, StartError> {
+        let welcome = self.welcome(door::acceptor(listener)?, config);
+        Door::bind(listener, welcome, &self.total, &self.workers)
+    }
+
+    /// What clients meet, with that `tls`.
+    fn welcome(&self, tls: Option<Acceptor>, config: &Config) -> Welcome {
+        Welcome {
+            tls,
+            tls_deadline: config.timeouts.tls_handshake,
+            proxy: Arc::clone(&self.shared.proxy),
+            stopping: self.stopping.subscribe(),
+        }
+    }
+
+    /// A hand on the server, for when it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// The addresses that it listens on, in the configuration's order.
@@ -130,8 +145,8 @@ impl Server {
 
     /// Its pools, in the configuration's order.
     #[must_use]
-    pub fn pools(&self) -> Arc<[Arc<Pool>]> {
-        Arc::clone(&self.shared.pools)
+    pub fn pools(&self) -> Arc<Vec<Arc<Pool>>> {
+        self.shared.pools.load_full()
     }
 
     /// The tunnels that live on it.
@@ -142,54 +157,43 @@ impl Server {
 
     /// Serves until `stop` is ready, then stops gracefully: it accepts nobody, lets requests
     /// finish and closes tunnels, until all have ended, the deadline has come, or `abort` is ready.
+    /// Meanwhile it does what its [`Control`] asks for.
     pub async fn run(
-        self,
+        mut self,
         stop: impl Future<Output = ()>,
         abort: impl Future<Output = ()>,
     ) -> Stopped {
-        let (stopped, stopping) = watch::channel(());
         let _clocks = self.start_clocks();
-        let mut tasks = JoinSet::new();
-        for Door { listeners, tls } in self.doors {
-            let welcome = Welcome {
-                tls,
-                tls_deadline: self.tls_deadline,
-                proxy: Arc::clone(&self.shared.proxy),
-                stopping: stopping.clone(),
-            };
-            for (listener, worker) in listeners.into_iter().zip(self.workers.iter()) {
-                let workers = Arc::clone(&self.workers);
-                let reception = reception(listener, worker.index, workers, welcome.clone());
-                tasks.spawn_on(reception, worker.handle());
+        self.look_after_pools(self.config.reload.removed);
+        for door in &mut self.doors {
+            door.open();
+        }
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(order) = self.orders.recv() => self.obey(order),
+                () = certificates_are_due(&self.config.reload) => {
+                    for door in &mut self.doors {
+                        door.renew_certificates();
+                    }
+                }
+                // So that they are not kept when they have closed.
+                Some(_) = self.closing.join_next() => {}
             }
         }
-        self.shared.look_after_pools(&mut tasks);
-        // `stopped` is to see the connections alone.
-        drop(stopping);
+        self.stop(abort).await
+    }
 
-        stop.await;
-        info!(tunnels = self.shared.registry.len(), "stopping");
-        tasks.shutdown().await;
-        stopped.send_replace(());
-        self.shared.registry.close_all(&STOPPING);
-        let drained = async {
-            // In this order: a connection may yet become a tunnel.
-            stopped.closed().await;
-            self.shared.registry.emptied().await;
-        };
-        tokio::select! {
-            drained = timeout(self.stop_deadline, drained) => if drained.is_err() {
-                warn!(deadline = ?self.stop_deadline, "not all have ended in time: the rest is cut");
-            },
-            () = abort => warn!("stopping at once"),
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Reload { config, reply } => {
+                let prepared = self.prepare(*config);
+                let changed = prepared.map(|prepared| self.apply(prepared));
+                // Whoever has asked need not wait for the answer.
+                let _ = reply.send(changed.map_err(Into::into));
+            }
         }
-        let cut_tunnels = self.shared.registry.cut_all();
-        // They still have to say how they ended; a worker that hangs is not waited for.
-        let _ = timeout(TICK, self.shared.registry.emptied()).await;
-        if let Some(workers) = Arc::into_inner(self.workers) {
-            workers.stop();
-        }
-        Stopped { cut_tunnels }
     }
 
     /// Moves the clocks of tunnels, on their workers, until dropped.
@@ -209,39 +213,6 @@ impl Server {
         }
         clocks
     }
-
-    /// Says what listens where, in front of what.
-    fn announce(&self, config: &Config) {
-        for door in &self.doors {
-            let scheme = if door.tls.is_some() { "https" } else { "http" };
-            info!("listening on {scheme}://{}", door.address());
-        }
-        for route in &config.routes {
-            let pool = &config.pools[route.pool];
-            let backends: Vec<_> = pool
-                .backends
-                .iter()
-                .map(|b| b.address.to_string())
-                .collect();
-            info!(
-                balance = %pool.balance,
-                affinity = %pool.affinity,
-                "route {route} to pool {}: {}",
-                pool.name,
-                backends.join(", "),
-            );
-        }
-        for pool in &config.pools {
-            if has_random_secret(pool) {
-                warn!(
-                    pool = pool.name,
-                    "affinity cookies are signed with a random secret: they are worth nothing \
-                     after a restart or on another proxy; set affinity.secret, secret_file or \
-                     secret_env"
-                );
-            }
-        }
-    }
 }
 
 impl Shared {
@@ -250,45 +221,48 @@ impl Shared {
             .pools
             .iter()
             .map(|pool| Pool::new(pool, &config.timeouts, &config.limits, workers).map(Arc::new));
-        let pools = pools.collect::<Result<Arc<[_]>, _>>()?;
+        let pools = pools.collect::<Result<Vec<_>, _>>()?;
         let registry = Arc::new(Registry::new(workers));
         Ok(Self {
             proxy: Arc::new(Proxy::new(config, &pools, Arc::clone(&registry))),
-            pools,
+            pools: Arc::new(ArcSwap::from_pointee(pools)),
             registry,
         })
     }
+}
 
-    /// Starts what checks, drains and rebalances backends, and forgets who has not come back.
-    fn look_after_pools(&self, tasks: &mut JoinSet<()>) {
-        for pool in &*self.pools {
-            let registry = || Arc::clone(&self.registry);
-            for check in pool.checks() {
-                tasks.spawn(check);
-            }
-            tasks.spawn(draining(Arc::clone(pool), registry()));
-            if let Some(config) = pool.rebalance() {
-                tasks.spawn(rebalancing(Arc::clone(pool), registry(), *config));
-            }
-        }
-        tasks.spawn(forget_expired(self.clone()));
+/// Waits until the files of certificates are to be looked at, if ever.
+async fn certificates_are_due(config: &config::Reload) {
+    match config.certificates {
+        Some(interval) => sleep(interval).await,
+        None => std::future::pending().await,
     }
 }
 
-impl Door {
-    fn address(&self) -> SocketAddr {
-        // There is a worker, so there is a listener.
-        self.listeners[0].address()
+/// Says which requests go to which backends.
+fn announce_routes(config: &Config) {
+    for route in &config.routes {
+        let pool = &config.pools[route.pool];
+        let backends: Vec<_> = pool
+            .backends
+            .iter()
+            .map(|b| b.address.to_string())
+            .collect();
+        info!(
+            balance = %pool.balance,
+            affinity = %pool.affinity,
+            "route {route} to pool {}: {}",
+            pool.name,
+            backends.join(", "),
+        );
     }
-}
-
-async fn forget_expired(shared: Shared) {
-    let mut ticks = interval(Pool::FORGET_EVERY);
-    loop {
-        ticks.tick().await;
-        shared.proxy.forget_expired();
-        for pool in &*shared.pools {
-            pool.forget_expired();
+    for pool in &config.pools {
+        if has_random_secret(pool) {
+            warn!(
+                pool = pool.name,
+                "affinity cookies are signed with a random secret: they are worth nothing after a \
+                 restart or on another proxy; set affinity.secret, secret_file or secret_env"
+            );
         }
     }
 }

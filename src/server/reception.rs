@@ -2,13 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::{debug, warn};
 
 use super::workers::Workers;
 use crate::{
     listener::{Accepted, Listener},
-    proxy::{Connection, Proxy},
+    proxy::{Connection, LAST_CALL, Proxy},
     stream::Stream,
     tls::Acceptor,
 };
@@ -23,31 +28,50 @@ pub(super) struct Welcome {
     pub(super) stopping: watch::Receiver<()>,
 }
 
-/// Gives each client of a listener to the worker that it is to live on: mostly the one with the
-/// number `here`, whose listener it is.
-pub(super) async fn reception(
-    listener: Listener,
-    here: usize,
-    workers: Arc<Workers>,
-    welcome: Welcome,
-) {
-    loop {
+/// The clients of a listener: each is given to the worker that it is to live on, which is mostly the
+/// one whose listener it is.
+#[derive(Debug, Clone)]
+pub(super) struct Reception {
+    pub(super) listener: Arc<Listener>,
+    /// The number of its worker.
+    pub(super) here: usize,
+    pub(super) workers: Arc<Workers>,
+    pub(super) welcome: Arc<ArcSwap<Welcome>>,
+}
+
+impl Reception {
+    /// Receives clients as they come.
+    pub(super) async fn receive(self) {
+        loop {
+            let accepted = self.listener.accept().await;
+            self.admit(accepted);
+        }
+    }
+
+    /// Receives those that wait in the system's queue, after whom nobody is received any more.
+    pub(super) async fn receive_waiting(self) {
+        while let Some(accepted) = self.listener.accept_waiting() {
+            self.admit(accepted);
+        }
+    }
+
+    fn admit(&self, accepted: Accepted) {
         let Accepted {
             socket,
             peer,
             permit,
-        } = listener.accept().await;
-        let host = workers.host(here);
+        } = accepted;
+        let welcome = self.welcome.load_full();
+        let host = self.workers.host(self.here);
         let connection = Connection {
             peer,
             over_tls: welcome.tls.is_some(),
             worker: host.index,
             permit: Arc::new((permit, host.seat())),
         };
-        let welcome = welcome.clone();
-        if host.index == here {
+        if host.index == self.here {
             host.spawn_task(welcome.serve(socket, connection));
-            continue;
+            return;
         }
         let moving = socket.into_std();
         host.spawn_task(async move {
@@ -60,22 +84,29 @@ pub(super) async fn reception(
 }
 
 impl Welcome {
-    async fn serve(self, socket: TcpStream, connection: Connection) {
-        let Self {
-            tls,
-            tls_deadline,
-            proxy,
-            mut stopping,
-        } = self;
-        let stream = match tls {
+    /// Serves a connection to its end. One in its TLS handshake has a last call too when the server
+    /// stops: it may bring a request that nobody else would answer.
+    async fn serve(self: Arc<Self>, socket: TcpStream, connection: Connection) {
+        let stream = match &self.tls {
             None => Some(Stream::Tcp(socket)),
-            Some(tls) => tokio::select! {
-                stream = encrypted(&tls, tls_deadline, socket, connection.peer) => stream,
-                // A client in its TLS handshake has asked for nothing yet.
-                _ = stopping.changed() => None,
-            },
+            Some(tls) => {
+                let mut stopping = self.stopping.clone();
+                let too_late = async {
+                    // An error says the same: the server is gone.
+                    let _ = stopping.changed().await;
+                    sleep(LAST_CALL).await;
+                };
+                tokio::select! {
+                    stream = encrypted(tls, self.tls_deadline, socket, connection.peer) => stream,
+                    () = too_late => None,
+                }
+            }
         };
         if let Some(stream) = stream {
+            let proxy = Arc::clone(&self.proxy);
+            let stopping = self.stopping.clone();
+            // It is not to keep what it came by, which may be changed.
+            drop(self);
             proxy.serve(stream, connection, stopping).await;
         }
     }

@@ -76,6 +76,11 @@ impl Workers {
         self.workers.iter()
     }
 
+    /// The one with that number.
+    pub(super) fn at(&self, index: usize) -> &Worker {
+        &self.workers[index]
+    }
+
     pub(super) fn len(&self) -> usize {
         self.workers.len()
     }

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use longwire::{
     config::Config,
     pool::Pool,
-    server::{Placement, Server, Stopped},
+    server::{Changes, Control, Placement, ReloadError, Server, Stopped},
     tunnel::registry::Registry,
 };
 use tokio::{
@@ -19,8 +19,9 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     /// Every address that it listens on, in the configuration's order.
     pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) pools: Arc<[Arc<Pool>]>,
+    pub(crate) pools: Arc<Vec<Arc<Pool>>>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) control: Control,
     stop: Option<oneshot::Sender<()>>,
     abort: Option<oneshot::Sender<()>>,
     running: JoinHandle<Stopped>,
@@ -64,13 +65,13 @@ impl Proxy {
 
     /// A proxy with exactly this configuration.
     pub(crate) async fn with_config(text: &str) -> Self {
-        let config = Config::parse(text, "test", Path::new(env!("CARGO_MANIFEST_DIR")));
-        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        let config = parsed(text);
         let server = Server::bind(&config, Placement::Current).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (abort, aborted) = oneshot::channel::<()>();
         let addresses = server.addresses();
         let (pools, registry) = (server.pools(), server.registry());
+        let control = server.control();
         let running = tokio::spawn(server.run(async { stopped.await.unwrap_or(()) }, async {
             aborted.await.unwrap_or(())
         }));
@@ -79,10 +80,16 @@ impl Proxy {
             addresses,
             pools,
             registry,
+            control,
             stop: Some(stop),
             abort: Some(abort),
             running,
         }
+    }
+
+    /// Has it run with another configuration.
+    pub(crate) async fn reload(&self, to: ProxyBuilder) -> Result<Changes, ReloadError> {
+        self.control.reload(parsed(&to.text())).await
     }
 
     /// A WebSocket client that has been let in.
@@ -179,7 +186,11 @@ impl ProxyBuilder {
     }
 
     pub(crate) async fn start(self) -> Proxy {
-        let text = format!(
+        Proxy::with_config(&self.text()).await
+    }
+
+    fn text(&self) -> String {
+        format!(
             "[[listener]]\naddress = \"127.0.0.1:0\"\n{}[[route]]\npool = \"main\"\n{}\
              [pool.main]\nbackends = [{}]\n{}{}",
             self.listener,
@@ -187,7 +198,11 @@ impl ProxyBuilder {
             self.backends.join(", "),
             self.pool,
             self.rest
-        );
-        Proxy::with_config(&text).await
+        )
     }
+}
+
+fn parsed(text: &str) -> Config {
+    let config = Config::parse(text, "test", Path::new(env!("CARGO_MANIFEST_DIR")));
+    config.unwrap_or_else(|problems| panic!("{problems}"))
 }

@@ -57,7 +57,7 @@ fn a_generated_certificate_is_read_from_where_the_file_is() {
 
     let tls = config.listeners[0].tls.as_ref().unwrap();
     assert_eq!(tls.min_version, TlsVersion::Tls13);
-    assert_eq!(tls.certificates[0].cert[0], *made.cert.der());
+    assert_eq!(tls.certificates[0].certified.cert[0], *made.cert.der());
 }
 
 #[test]

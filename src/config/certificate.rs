@@ -1,0 +1,158 @@
+//! A certificate with its key, which is read again when its files change.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use rustls::{crypto::aws_lc_rs, sign::CertifiedKey};
+
+/// A certificate chain with the key that fits it, and the files that they are from.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The chain and its key.
+    pub certified: Arc<CertifiedKey>,
+    pub(super) chain: Source,
+    pub(super) key: Source,
+}
+
+/// A file, as it was before it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+}
+
+/// What changes with a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    device: u64,
+    inode: u64,
+}
+
+/// Why a certificate cannot be read again.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The key does not fit the certificate, or one of them cannot be used.
+    #[error("the key in {} cannot be used with the certificate in {}: {source}", key.display(), chain.display())]
+    Unusable {
+        /// The file of the chain.
+        chain: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+}
+
+impl Certificate {
+    /// Whether its files have changed since they were read.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.chain.has_changed() || self.key.has_changed()
+    }
+
+    /// The certificate that is in its files now.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the key does not fit, as in the midst of a change.
+    pub fn read_again(&self) -> Result<Self, CertificateError> {
+        let (chain, key) = (self.chain.now(), self.key.now());
+        let certificates = chain.read(|mut pem| {
+            let certificates: Vec<_> = rustls_pemfile::certs(&mut pem).collect::<Result<_, _>>()?;
+            if certificates.is_empty() {
+                return Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    "it has no certificate",
+                ));
+            }
+            Ok(certificates)
+        })?;
+        let private = key.read(|mut pem| {
+            let key = rustls_pemfile::private_key(&mut pem)?;
+            key.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it has no private key"))
+        })?;
+        let provider = aws_lc_rs::default_provider();
+        let certified = CertifiedKey::from_der(certificates, private, &provider);
+        Ok(Self {
+            certified: Arc::new(certified.map_err(|source| CertificateError::Unusable {
+                chain: chain.path.clone(),
+                key: key.path.clone(),
+                source,
+            })?),
+            chain,
+            key,
+        })
+    }
+
+    /// Takes note of how its files are now, so that they have not changed again.
+    pub fn note_files(&mut self) {
+        (self.chain, self.key) = (self.chain.now(), self.key.now());
+    }
+}
+
+/// The same certificate from the same files. A key is not compared: another fits another certificate.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+            && self.chain.path == other.chain.path
+            && self.key.path == other.key.path
+    }
+}
+
+impl Eq for Certificate {}
+
+impl Source {
+    /// The file at `path`, as it is now.
+    pub(super) fn at(path: PathBuf) -> Self {
+        let stamp = Stamp::of(&path);
+        Self { path, stamp }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn now(&self) -> Self {
+        Self::at(self.path.clone())
+    }
+
+    fn has_changed(&self) -> bool {
+        Stamp::of(&self.path) != self.stamp
+    }
+
+    fn read<T>(&self, parse: impl FnOnce(&[u8]) -> io::Result<T>) -> Result<T, CertificateError> {
+        let read = fs::read(&self.path).and_then(|pem| parse(&pem));
+        read.map_err(|source| CertificateError::Unreadable {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+impl Stamp {
+    /// Of the file that a path leads to, through links; `None` if there is none.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+}

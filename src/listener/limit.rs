@@ -1,0 +1,141 @@
+//! A number of connections that may be open at once.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::Notify;
+
+/// A limit of connections at once, which a reload may change while there are some.
+#[derive(Debug)]
+pub struct Limit {
+    most: AtomicUsize,
+    taken: AtomicUsize,
+    freed: Notify,
+}
+
+/// A connection's place in a limit, kept until dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    limit: Arc<Limit>,
+}
+
+impl Limit {
+    /// A limit of so many; `None` is none.
+    #[must_use]
+    pub fn new(most: Option<NonZeroUsize>) -> Arc<Self> {
+        let limit = Self {
+            most: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+            freed: Notify::new(),
+        };
+        limit.set(most);
+        Arc::new(limit)
+    }
+
+    /// Changes the limit. Those that are open stay, be it more than are allowed from now on.
+    pub fn set(&self, most: Option<NonZeroUsize>) {
+        let most = most.map_or(usize::MAX, NonZeroUsize::get);
+        self.most.store(most, Relaxed);
+        self.freed.notify_waiters();
+    }
+
+    /// A place, if there is one.
+    pub(super) fn try_place(self: &Arc<Self>) -> Option<Place> {
+        let most = self.most.load(Relaxed);
+        let take = |taken: usize| (taken < most).then_some(taken + 1);
+        let taken = self.taken.fetch_update(Relaxed, Relaxed, take);
+        taken.ok().map(|_| Place {
+            limit: Arc::clone(self),
+        })
+    }
+
+    /// A place, as soon as there is one.
+    pub(super) async fn place(self: &Arc<Self>) -> Place {
+        loop {
+            // Before the look, so that none that is freed meanwhile is missed.
+            let freed = self.freed.notified();
+            if let Some(place) = self.try_place() {
+                return place;
+            }
+            freed.await;
+        }
+    }
+
+    /// A place for a connection that is open already, whatever the limit.
+    pub(super) fn place_beyond(self: &Arc<Self>) -> Place {
+        self.taken.fetch_add(1, Relaxed);
+        Place {
+            limit: Arc::clone(self),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let taken = self.limit.taken.fetch_sub(1, Relaxed);
+        if taken >= self.limit.most.load(Relaxed) {
+            self.limit.freed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use std::pin::pin;
+
+    use super::*;
+
+    fn most(most: usize) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(most)
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_gets_the_next_that_is_freed() {
+        let limit = Limit::new(most(1));
+        let first = limit.place().await;
+        assert!(limit.try_place().is_none());
+        let mut waiting = pin!(limit.place());
+        assert!(poll!(&mut waiting).is_pending());
+        drop(first);
+        let _second = waiting.await;
+        assert!(limit.try_place().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_grows_lets_those_in_who_wait() {
+        let limit = Limit::new(most(1));
+        let _first = limit.place().await;
+        let mut waiting = pin!(limit.place());
+        assert!(poll!(&mut waiting).is_pending());
+        limit.set(None);
+        waiting.await;
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_shrinks_waits_until_few_enough_are_left() {
+        let limit = Limit::new(most(3));
+        let (one, two) = (limit.place().await, limit.place().await);
+        limit.set(most(1));
+        let mut waiting = pin!(limit.place());
+        drop(one);
+        assert!(poll!(&mut waiting).is_pending());
+        drop(two);
+        waiting.await;
+    }
+
+    #[tokio::test]
+    async fn what_is_open_already_counts_beyond_the_limit() {
+        let limit = Limit::new(most(1));
+        let (one, two) = (limit.place_beyond(), limit.place_beyond());
+        drop(one);
+        assert!(limit.try_place().is_none());
+        drop(two);
+        assert!(limit.try_place().is_some());
+    }
+}

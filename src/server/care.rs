@@ -1,0 +1,110 @@
+//! Looks after the pools: has their backends checked, drained and rebalanced, and forgets who has
+//! not come back.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio::{sync::watch, task::JoinSet, time::interval};
+
+use super::{draining::draining, rebalancing::rebalancing};
+use crate::{config::Removed, pool::Pool, proxy::Proxy, tunnel::registry::Registry};
+
+/// What is looked after, until dropped.
+#[derive(Debug)]
+pub(super) struct Care {
+    registry: Arc<Registry>,
+    wards: HashMap<String, Ward>,
+    _forgetting: JoinSet<()>,
+}
+
+/// A pool that is looked after.
+#[derive(Debug)]
+struct Ward {
+    charge: watch::Sender<Charge>,
+    /// What begins anew with each version of the pool.
+    tasks: JoinSet<()>,
+    _draining: JoinSet<()>,
+}
+
+/// The version of a pool that is looked after now.
+#[derive(Debug, Clone)]
+pub(super) struct Charge {
+    pub(super) pool: Arc<Pool>,
+    /// What becomes of the tunnels of backends that are not in it any more.
+    pub(super) removed: Removed,
+}
+
+impl Care {
+    /// Begins to look after the pools of `proxy` that stand in `pools`, whatever these are.
+    pub(super) fn begin(
+        proxy: &Arc<Proxy>,
+        pools: &Arc<ArcSwap<Vec<Arc<Pool>>>>,
+        registry: &Arc<Registry>,
+    ) -> Self {
+        let mut forgetting = JoinSet::new();
+        forgetting.spawn(forget_expired(Arc::clone(proxy), Arc::clone(pools)));
+        Self {
+            registry: Arc::clone(registry),
+            wards: HashMap::new(),
+            _forgetting: forgetting,
+        }
+    }
+
+    /// Looks after exactly these from now on. What is under way for a pool that is the same goes on,
+    /// and so does a drain in one that has changed.
+    pub(super) fn look_after(&mut self, charges: Vec<Charge>) {
+        let mut before = std::mem::take(&mut self.wards);
+        for charge in charges {
+            let name = charge.pool.name().to_owned();
+            let ward = match before.remove(&name) {
+                Some(mut ward) => {
+                    ward.change(charge, &self.registry);
+                    ward
+                }
+                None => Ward::begin(charge, &self.registry),
+            };
+            self.wards.insert(name, ward);
+        }
+    }
+}
+
+impl Ward {
+    fn begin(charge: Charge, registry: &Arc<Registry>) -> Self {
+        let tasks = tasks(&charge.pool, registry);
+        let (sender, receiver) = watch::channel(charge);
+        let mut drains = JoinSet::new();
+        drains.spawn(draining(receiver, Arc::clone(registry)));
+        Self {
+            charge: sender,
+            tasks,
+            _draining: drains,
+        }
+    }
+
+    fn change(&mut self, charge: Charge, registry: &Arc<Registry>) {
+        if !Arc::ptr_eq(&self.charge.borrow().pool, &charge.pool) {
+            self.tasks = tasks(&charge.pool, registry);
+        }
+        self.charge.send_replace(charge);
+    }
+}
+
+/// The checks and the rebalancing of a pool.
+fn tasks(pool: &Arc<Pool>, registry: &Arc<Registry>) -> JoinSet<()> {
+    let mut tasks: JoinSet<()> = pool.checks().collect();
+    if let Some(config) = pool.rebalance() {
+        tasks.spawn(rebalancing(Arc::clone(pool), Arc::clone(registry), *config));
+    }
+    tasks
+}
+
+async fn forget_expired(proxy: Arc<Proxy>, pools: Arc<ArcSwap<Vec<Arc<Pool>>>>) {
+    let mut ticks = interval(Pool::FORGET_EVERY);
+    loop {
+        ticks.tick().await;
+        proxy.forget_expired();
+        for pool in &**pools.load() {
+            pool.forget_expired();
+        }
+    }
+}

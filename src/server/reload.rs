@@ -1,0 +1,282 @@
+//! A new configuration for a server that runs: all that can fail is done before anything changes.
+
+use std::{fmt, mem, sync::Arc};
+
+use super::{Server, StartError, announce_routes, care::Charge, door::Door};
+use crate::{
+    config::{self, Affinity, Config},
+    pool::Pool,
+    tls::Acceptor,
+};
+
+/// Why a new configuration does not take effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It needs something that is not to be had.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// There is nothing that could change: the server stops, or does not run.
+    #[error("the proxy does not run, or stops")]
+    NotRunning,
+}
+
+/// What a reload has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    listeners: Count,
+    routes: usize,
+    pools: Count,
+    /// Keys whose new values only another process can have.
+    left: Vec<&'static str>,
+}
+
+/// How many there are now, and what has become of those that were there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Count {
+    all: usize,
+    added: usize,
+    changed: usize,
+    removed: usize,
+}
+
+/// All that a new configuration needs.
+pub(super) struct Prepared {
+    config: Config,
+    pools: Vec<Version>,
+    doors: Vec<Entry>,
+}
+
+/// A pool of the new configuration.
+enum Version {
+    Same(Arc<Pool>),
+    Other { pool: Arc<Pool>, before: Arc<Pool> },
+    New(Arc<Pool>),
+}
+
+impl Version {
+    fn pool(&self) -> &Arc<Pool> {
+        match self {
+            Self::Same(pool) | Self::Other { pool, .. } | Self::New(pool) => pool,
+        }
+    }
+}
+
+/// A listener of the new configuration.
+enum Entry {
+    /// The door with this index, and its TLS from now on.
+    Known(usize, Option<Acceptor>),
+    New(Door),
+}
+
+impl Server {
+    /// Makes all that `config` needs, and changes nothing.
+    pub(super) fn prepare(&self, mut config: Config) -> Result<Prepared, StartError> {
+        config.keep_random_secrets(&self.config);
+        let pools = config.pools.iter().map(|pool| self.version(pool, &config));
+        let pools = pools.collect::<Result<_, _>>()?;
+        let mut free: Vec<_> = (0..self.doors.len()).collect();
+        let doors = config.listeners.iter().map(|listener| {
+            let known = free
+                .iter()
+                .position(|door| self.doors[*door].is_at(listener));
+            match known {
+                Some(place) => {
+                    let index = free.remove(place);
+                    let tls = self.doors[index].acceptor_after(listener)?;
+                    Ok(Entry::Known(index, tls))
+                }
+                None => self.new_door(listener, &config).map(Entry::New),
+            }
+        });
+        Ok(Prepared {
+            doors: doors.collect::<Result<_, StartError>>()?,
+            pools,
+            config,
+        })
+    }
+
+    fn version(&self, pool: &config::Pool, config: &Config) -> Result<Version, StartError> {
+        let Config {
+            timeouts, limits, ..
+        } = config;
+        let pools = self.shared.pools.load();
+        let mut known = pools.iter().chain(&self.dissolved);
+        let version = match known.find(|known| known.name() == pool.name) {
+            Some(known) if known.is_as(pool, timeouts, limits) => Version::Same(Arc::clone(known)),
+            Some(known) => Version::Other {
+                pool: Arc::new(Pool::after(known, pool, timeouts, limits)?),
+                before: Arc::clone(known),
+            },
+            None => {
+                let pool = Pool::new(pool, timeouts, limits, self.workers.len())?;
+                Version::New(Arc::new(pool))
+            }
+        };
+        Ok(version)
+    }
+
+    /// Has what was prepared take effect.
+    pub(super) fn apply(&mut self, prepared: Prepared) -> Changes {
+        let Prepared {
+            config,
+            pools,
+            doors,
+        } = prepared;
+        let changes = Changes {
+            routes: config.routes.len(),
+            left: left_to_another_process(&self.config, &config),
+            pools: self.change_pools(pools, &config),
+            listeners: self.change_doors(doors, &config),
+        };
+        announce_routes(&config);
+        self.config = config;
+        changes
+    }
+
+    fn change_pools(&mut self, versions: Vec<Version>, config: &Config) -> Count {
+        let mut count = Count::of(versions.len());
+        let pools: Vec<_> = versions
+            .iter()
+            .map(|version| Arc::clone(version.pool()))
+            .collect();
+        self.shared.proxy.reload(config, &pools);
+        let before = self.shared.pools.swap(Arc::new(pools));
+        for version in versions {
+            match version {
+                Version::Same(_) => {}
+                Version::Other { pool, before } => {
+                    count.changed += 1;
+                    pool.takes_over(&before);
+                }
+                Version::New(_) => count.added += 1,
+            }
+        }
+        count.removed = self.dissolve_removed(&before);
+        self.look_after_pools(config.reload.removed);
+        count
+    }
+
+    /// Dissolves those of the pools `before` that are not there any more, and says how many these
+    /// are. Dissolved ones are remembered as long as somebody uses their backends.
+    fn dissolve_removed(&mut self, before: &[Arc<Pool>]) -> usize {
+        let pools = self.shared.pools.load();
+        let is_gone = |pool: &Arc<Pool>| pools.iter().all(|now| now.name() != pool.name());
+        let is_used = |pool: &Arc<Pool>| pool.former().next().is_some();
+        self.dissolved.retain(|pool| is_gone(pool) && is_used(pool));
+        let gone: Vec<_> = before.iter().filter(|pool| is_gone(pool)).collect();
+        let dissolved = gone.iter().map(|pool| Arc::new(Pool::dissolved(pool)));
+        self.dissolved.extend(dissolved);
+        gone.len()
+    }
+
+    /// Looks after the pools that there are now, and what is left of others.
+    pub(super) fn look_after_pools(&mut self, removed: config::Removed) {
+        let pools = self.shared.pools.load();
+        let all = pools.iter().chain(&self.dissolved);
+        let charges = all.map(|pool| Charge {
+            pool: Arc::clone(pool),
+            removed,
+        });
+        self.care.look_after(charges.collect());
+    }
+
+    fn change_doors(&mut self, entries: Vec<Entry>, config: &Config) -> Count {
+        let mut count = Count::of(entries.len());
+        self.total.set(config.limits.connections);
+        let mut before: Vec<_> = mem::take(&mut self.doors).into_iter().map(Some).collect();
+        for (entry, listener) in entries.into_iter().zip(&config.listeners) {
+            let door = match entry {
+                Entry::Known(index, tls) => {
+                    let mut door = before[index].take().expect("each is known once");
+                    count.changed += usize::from(door.change(listener, self.welcome(tls, config)));
+                    door
+                }
+                Entry::New(mut door) => {
+                    count.added += 1;
+                    door.announce();
+                    door.open();
+                    door
+                }
+            };
+            self.doors.push(door);
+        }
+        for door in before.into_iter().flatten() {
+            count.removed += 1;
+            door.say_closed();
+            self.closing.spawn(door.close());
+        }
+        count
+    }
+}
+
+/// The keys of `after` whose values are not those of `before`, and are fixed for a process's life.
+fn left_to_another_process(before: &Config, after: &Config) -> Vec<&'static str> {
+    let differs = [
+        (
+            "server.workers",
+            before.server.workers != after.server.workers,
+        ),
+        ("log.format", before.log.format != after.log.format),
+    ];
+    let differs = differs.into_iter().filter(|(_, differs)| *differs);
+    differs.map(|(key, _)| key).collect()
+}
+
+impl Count {
+    fn of(all: usize) -> Self {
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.all)?;
+        let parts = [
+            (self.added, "added"),
+            (self.changed, "changed"),
+            (self.removed, "removed"),
+        ];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = parts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", parts.join(", "))
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} listeners, {} routes, {} pools",
+            self.listeners, self.routes, self.pools
+        )?;
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let keys = self.left.join(" and ");
+        write!(f, "; {keys} changes only with a restart or an upgrade")
+    }
+}
+
+impl Config {
+    /// Keeps the secrets that nobody has configured, or else a reload would forget every client.
+    fn keep_random_secrets(&mut self, before: &Self) {
+        for pool in &mut self.pools {
+            let known = before.pools.iter().find(|known| known.name == pool.name);
+            if let (Some(Affinity::Cookie(known)), Affinity::Cookie(cookie)) =
+                (known.map(|known| &known.affinity), &mut pool.affinity)
+                && known.secret.is_random()
+                && cookie.secret.is_random()
+            {
+                cookie.secret.clone_from(&known.secret);
+            }
+        }
+    }
+}
