@@ -80,7 +80,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let server = Server::bind(&config, Placement::Threads)?;
     drop(config);
     let stopped = server.run(stop, abort).await;
-    info!(cut_tunnels = stopped.cut_tunnels, "stopped");
+    info!(
+        closed_tunnels = stopped.closed_tunnels,
+        ended_tunnels = stopped.ended_tunnels,
+        cut_tunnels = stopped.cut_tunnels,
+        "stopped"
+    );
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reload::{Changes, ReloadError};
 use crate::{config::Config, pool::Pool};
@@ -13,6 +13,16 @@ use crate::{config::Config, pool::Pool};
 pub struct Control {
     orders: mpsc::Sender<Order>,
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
+    readiness: watch::Receiver<Readiness>,
+}
+
+/// Whether a balancer in front of the proxy should send clients to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It should.
+    Ready,
+    /// It should not: the proxy is about to stop.
+    Stopping,
 }
 
 /// What a server is asked to do, and whom to tell what came of it.
@@ -26,10 +36,23 @@ pub(super) enum Order {
 
 impl Control {
     /// A hand, and where its orders arrive.
-    pub(super) fn new(pools: &Arc<ArcSwap<Vec<Arc<Pool>>>>) -> (Self, mpsc::Receiver<Order>) {
+    pub(super) fn new(
+        pools: &Arc<ArcSwap<Vec<Arc<Pool>>>>,
+        readiness: &watch::Sender<Readiness>,
+    ) -> (Self, mpsc::Receiver<Order>) {
         let (orders, arriving) = mpsc::channel(1);
-        let pools = Arc::clone(pools);
-        (Self { orders, pools }, arriving)
+        let control = Self {
+            orders,
+            pools: Arc::clone(pools),
+            readiness: readiness.subscribe(),
+        };
+        (control, arriving)
+    }
+
+    /// Whether the server is ready, and when that changes.
+    #[must_use]
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.clone()
     }
 
     /// The pools that there are now, in the configuration's order.

@@ -10,11 +10,11 @@ use tracing::warn;
 
 use super::care::Charge;
 use crate::{
-    config::{DrainCode, Removed},
-    pool::{backend::BackendId, standing::State},
+    config::{self, DrainCode, Removed},
+    pool::standing::State,
     tunnel::{
         Cause,
-        drain::{Drain, Progress},
+        drain::{Drain, Progress, Whose},
         registry::{CloseOrder, Registry},
     },
     websocket::CloseCode,
@@ -46,7 +46,8 @@ async fn drain(
     changes: &mut watch::Receiver<()>,
 ) {
     let pool = Arc::clone(&charge.borrow().pool);
-    let mut drain = Drain::new(*pool.drain(), Instant::now());
+    let config::Drain { pace, deadline, .. } = *pool.drain();
+    let mut drain = Drain::new(pace.into(), deadline, Instant::now());
     loop {
         changes.mark_unchanged();
         charge.mark_unchanged();
@@ -75,15 +76,21 @@ async fn drain(
 }
 
 /// What the tunnels of those backends are told that are to lose them.
-fn orders(charge: &watch::Receiver<Charge>) -> Vec<(BackendId, &'static CloseOrder)> {
+fn orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)> {
     let Charge { pool, removed } = &*charge.borrow();
     let now = Instant::now();
     let code = pool.drain().code;
     let draining = pool.backends().iter().filter(|member| pool.drains(member));
-    let draining = draining.map(|member| (member.id(), order(member.state(now), code)));
+    let draining = draining.map(|member| {
+        let whose = Whose::Backend(member.id());
+        (whose, order(member.state(now), code))
+    });
     let removed = match removed {
         Removed::Keep => None,
-        Removed::Drain => Some(pool.former().map(|id| (id, removed_order(code)))),
+        Removed::Drain => Some(
+            pool.former()
+                .map(|id| (Whose::Backend(id), removed_order(code))),
+        ),
     };
     draining.chain(removed.into_iter().flatten()).collect()
 }

@@ -20,9 +20,16 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{care::Care, control::Order, door::Door, reception::Welcome, workers::Workers};
+use self::{
+    care::Care,
+    control::Order,
+    door::Door,
+    reception::Welcome,
+    stopping::{Farewell, Haste},
+    workers::Workers,
+};
 pub use self::{
-    control::Control,
+    control::{Control, Readiness},
     reload::{Changes, ReloadError},
     stopping::Stopped,
     workers::Placement,
@@ -56,6 +63,7 @@ pub struct Server {
     care: Care,
     /// Sent to when the server stops; whoever serves a connection listens.
     stopping: watch::Sender<()>,
+    readiness: watch::Sender<Readiness>,
     control: Control,
     orders: mpsc::Receiver<Order>,
 }
@@ -92,7 +100,8 @@ impl Server {
         let workers = Arc::new(Workers::start(config.server.workers.get(), placement)?);
         let shared = Shared::new(config, workers.len())?;
         let care = Care::begin(&shared.proxy, &shared.pools, &shared.registry);
-        let (control, orders) = Control::new(&shared.pools);
+        let readiness = watch::Sender::new(Readiness::Ready);
+        let (control, orders) = Control::new(&shared.pools, &readiness);
         let mut server = Self {
             config: config.clone(),
             doors: Vec::new(),
@@ -103,6 +112,7 @@ impl Server {
             dissolved: Vec::new(),
             care,
             stopping: watch::Sender::default(),
+            readiness,
             control,
             orders,
         };
@@ -155,9 +165,9 @@ impl Server {
         Arc::clone(&self.shared.registry)
     }
 
-    /// Serves until `stop` is ready, then stops gracefully: it accepts nobody, lets requests
-    /// finish and closes tunnels, until all have ended, the deadline has come, or `abort` is ready.
-    /// Meanwhile it does what its [`Control`] asks for.
+    /// Serves until `stop` is ready, then stops gracefully: it is not ready any more, after a delay
+    /// it accepts nobody, lets requests finish and closes tunnels, until all have ended, the
+    /// deadline has come, or `abort` is ready. Meanwhile it does what its [`Control`] asks for.
     pub async fn run(
         mut self,
         stop: impl Future<Output = ()>,
@@ -168,10 +178,24 @@ impl Server {
         for door in &mut self.doors {
             door.open();
         }
-        let mut stop = pin!(stop);
+        let mut abort = pin!(abort);
+        self.serve_until(stop).await;
+        self.readiness.send_replace(Readiness::Stopping);
+        let delay = self.config.stop.delay;
+        let haste = tokio::select! {
+            () = self.serve_until(sleep(delay)) => Haste::None,
+            () = &mut abort => Haste::AtOnce,
+        };
+        let farewell = Farewell::stopping(&self.config.stop);
+        self.stop(farewell, haste, abort).await
+    }
+
+    /// Serves, and does what it is asked to, until `end` is ready.
+    async fn serve_until(&mut self, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
         loop {
             tokio::select! {
-                () = &mut stop => break,
+                () = &mut end => return,
                 Some(order) = self.orders.recv() => self.obey(order),
                 () = certificates_are_due(&self.config.reload) => {
                     for door in &mut self.doors {
@@ -182,7 +206,6 @@ impl Server {
                 Some(_) = self.closing.join_next() => {}
             }
         }
-        self.stop(abort).await
     }
 
     fn obey(&mut self, order: Order) {

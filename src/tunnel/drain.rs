@@ -1,4 +1,4 @@
-//! Closing the tunnels of backends that are to lose them, at a pace.
+//! Closing the tunnels of whoever is to lose them, at a pace: of some backends, or of all.
 
 use std::time::Duration;
 
@@ -8,27 +8,36 @@ use super::{
     pacing::{Pace, Pacing},
     registry::{CloseOrder, Handle, Registry},
 };
-use crate::{
-    config::{self, DrainPace},
-    pool::backend::BackendId,
-};
+use crate::pool::backend::BackendId;
 
-/// The drain of some backends, of which each may begin and end to drain at any time. They share one
-/// pace: to drain two at once is no reason for a storm.
+/// Drains of which each may begin and end at any time. They share one pace: to drain two backends at
+/// once is no reason for a storm.
 #[derive(Debug)]
 pub struct Drain {
-    config: config::Drain,
+    pace: Pace,
+    /// How long each may take.
+    limit: Option<Duration>,
     draining: Vec<Draining>,
     pacing: Pacing,
     /// Those that had not been told when the registry was looked into last.
     waiting: Vec<Handle>,
     look: Instant,
+    told: usize,
 }
 
-/// A backend that drains.
+/// Whose tunnels are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of a backend.
+    Backend(BackendId),
+    /// All there are.
+    Everyone,
+}
+
+/// A drain that has begun.
 #[derive(Debug, Clone, Copy)]
 struct Draining {
-    backend: BackendId,
+    whose: Whose,
     /// What its tunnels are told.
     order: &'static CloseOrder,
     /// When what is left of them is cut.
@@ -48,31 +57,33 @@ pub struct Progress {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Drain {
-    /// A drain of no backend yet.
+    /// A drain of nobody yet, at that pace. What is left of each after the `limit` is cut.
     #[must_use]
-    pub fn new(config: config::Drain, now: Instant) -> Self {
+    pub fn new(pace: Pace, limit: Option<Duration>, now: Instant) -> Self {
         Self {
-            config,
+            pace,
+            limit,
             draining: Vec::new(),
-            pacing: Pacing::new(pace(config.pace), now),
+            pacing: Pacing::new(pace, now),
             waiting: Vec::new(),
             look: now,
+            told: 0,
         }
     }
 
-    /// Sets which backends drain, and what their tunnels are told. The pace for all begins anew with
+    /// Sets whose tunnels are closed, and what they are told. The pace for all begins anew with
     /// each that joins; each has a deadline of its own.
-    pub fn set(&mut self, draining: Vec<(BackendId, &'static CloseOrder)>, now: Instant) {
-        let is_new = |id: &BackendId| self.find(*id).is_none();
-        if draining.iter().any(|(id, _)| is_new(id)) {
-            self.pacing = Pacing::new(pace(self.config.pace), now);
+    pub fn set(&mut self, draining: Vec<(Whose, &'static CloseOrder)>, now: Instant) {
+        let is_new = |whose: &Whose| self.find(*whose).is_none();
+        if draining.iter().any(|(whose, _)| is_new(whose)) {
+            self.pacing = Pacing::new(self.pace, now);
             self.look = now;
         }
-        let begin = self.config.deadline.map(|deadline| now + deadline);
-        let with_deadline = draining.into_iter().map(|(backend, order)| Draining {
-            backend,
+        let begin = self.limit.map(|limit| now + limit);
+        let with_deadline = draining.into_iter().map(|(whose, order)| Draining {
+            whose,
             order,
-            deadline: self.find(backend).map_or(begin, |before| before.deadline),
+            deadline: self.find(whose).map_or(begin, |before| before.deadline),
         });
         self.draining = with_deadline.collect();
     }
@@ -97,17 +108,24 @@ impl Drain {
         }
     }
 
+    /// Tunnels that were told so far.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.told
+    }
+
     /// Tells one of those that wait, and still are where they were.
     fn tell_one(&mut self) {
         while let Some(tunnel) = self.waiting.pop() {
             let order = self.order(tunnel.backend());
             if order.is_some_and(|order| tunnel.close(order)) {
+                self.told += 1;
                 return;
             }
         }
     }
 
-    /// Cuts what is left on backends whose time is over, and says how many. They have as much time
+    /// Cuts what is left of those whose time is over, and says how many. They have as much time
     /// again for those who come after that.
     fn cut_late(&mut self, registry: &Registry, now: Instant) -> usize {
         let mut cut = 0;
@@ -115,8 +133,8 @@ impl Drain {
             if one.deadline.is_none_or(|deadline| now < deadline) {
                 continue;
             }
-            one.deadline = self.config.deadline.map(|deadline| now + deadline);
-            let left = registry.served_by(|id| id == one.backend);
+            one.deadline = self.limit.map(|limit| now + limit);
+            let left = registry.served_by(|id| one.whose.includes(id));
             cut += left.len();
             for tunnel in left {
                 tunnel.cut(one.order);
@@ -129,20 +147,25 @@ impl Drain {
         registry.served_by(|id| self.order(id).is_some())
     }
 
-    /// What the tunnels of a backend are told, if it drains.
-    fn order(&self, of: BackendId) -> Option<&'static CloseOrder> {
-        self.find(of).map(|one| one.order)
+    /// What a tunnel that is served by that backend is told, if it is to close.
+    fn order(&self, backend: BackendId) -> Option<&'static CloseOrder> {
+        let mut draining = self.draining.iter();
+        let own = draining.find(|one| one.whose.includes(backend));
+        own.map(|one| one.order)
     }
 
-    fn find(&self, backend: BackendId) -> Option<&Draining> {
-        self.draining.iter().find(|one| one.backend == backend)
+    fn find(&self, whose: Whose) -> Option<&Draining> {
+        self.draining.iter().find(|one| one.whose == whose)
     }
 }
 
-fn pace(config: DrainPace) -> Pace {
-    match config {
-        DrainPace::Over(window) => Pace::Over(window),
-        DrainPace::Rate(rate) => Pace::Rate(rate),
+impl Whose {
+    /// Whether a tunnel is meant that is served by that backend.
+    fn includes(self, backend: BackendId) -> bool {
+        match self {
+            Self::Backend(own) => own == backend,
+            Self::Everyone => true,
+        }
     }
 }
 
@@ -150,6 +173,7 @@ fn pace(config: DrainPace) -> Pace {
 mod tests {
     use super::*;
     use crate::{
+        config,
         tunnel::{Cause, registry::Place},
         websocket::CloseCode,
     };
@@ -176,7 +200,7 @@ mod tests {
             let began = Instant::now();
             Self {
                 registry: Registry::new(1),
-                drain: Drain::new(config, began),
+                drain: Drain::new(config.pace.into(), config.deadline, began),
                 began,
             }
         }
@@ -187,7 +211,8 @@ mod tests {
         }
 
         fn drains(&mut self, backends: &[BackendId], at: Duration) {
-            let draining = backends.iter().map(|id| (*id, &ORDER)).collect();
+            let draining = backends.iter().map(|id| (Whose::Backend(*id), &ORDER));
+            let draining = draining.collect();
             self.drain.set(draining, self.began + at);
         }
 
@@ -219,6 +244,20 @@ mod tests {
         }
         story.pass(seconds(0), seconds(31));
         assert!(told(&places) <= 1, "{}", told(&places));
+    }
+
+    #[test]
+    fn everyone_is_told_wherever_they_are() {
+        let mut story = Story::begin(config::Drain::default());
+        let mut places = story.open(BackendId::next(), 30);
+        places.extend(story.open(BackendId::next(), 30));
+        story
+            .drain
+            .set(vec![(Whose::Everyone, &ORDER)], story.began);
+        story.pass(seconds(0), seconds(15));
+        assert!((28..=32).contains(&told(&places)), "{}", told(&places));
+        story.pass(seconds(15), seconds(30));
+        assert_eq!((told(&places), story.drain.told()), (60, 60));
     }
 
     #[test]

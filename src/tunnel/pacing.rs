@@ -8,6 +8,8 @@ use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::config::DrainPace;
+
 /// How fast tunnels are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -15,6 +17,29 @@ pub enum Pace {
     Over(Duration),
     /// So many a second.
     Rate(NonZeroU32),
+}
+
+impl From<DrainPace> for Pace {
+    fn from(config: DrainPace) -> Self {
+        match config {
+            DrainPace::Over(window) => Self::Over(window),
+            DrainPace::Rate(rate) => Self::Rate(rate),
+        }
+    }
+}
+
+impl Pace {
+    /// The pace for so many: whoever has a time to tell few of them in needs less of it.
+    #[must_use]
+    pub fn for_few(self, count: usize) -> Self {
+        match self {
+            Self::Over(window) => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                Self::Over(window.min(EACH.saturating_mul(count)))
+            }
+            rate @ Self::Rate(_) => rate,
+        }
+    }
 }
 
 /// Says who is due. How many there are may change from question to question.
@@ -28,6 +53,9 @@ pub struct Pacing {
     /// Where the slots of a window end.
     end: Instant,
 }
+
+/// The most time that one alone is worth.
+const EACH: Duration = Duration::from_millis(100);
 
 /// What was missed longer ago is not made up for: a process that has slept would else wake to a
 /// storm.
@@ -173,6 +201,15 @@ mod tests {
         let (one, other) = (told(rate(10), 50), told(rate(10), 50));
         let together = one.iter().zip(&other).filter(|(a, b)| a == b).count();
         assert!(together < 5, "{together}");
+    }
+
+    #[test]
+    fn few_need_less_than_the_window() {
+        let window = Pace::Over(millis(15_000));
+        assert_eq!(window.for_few(0), Pace::Over(Duration::ZERO));
+        assert_eq!(window.for_few(20), Pace::Over(millis(2_000)));
+        assert_eq!(window.for_few(usize::MAX), window);
+        assert_eq!(rate(5).for_few(1), rate(5));
     }
 
     proptest! {

@@ -41,6 +41,7 @@ struct Count {
     /// Tunnels so far, from which each gets its number.
     total: AtomicU64,
     live: AtomicUsize,
+    ended: AtomicUsize,
     emptied: Notify,
 }
 
@@ -141,6 +142,19 @@ impl Registry {
     #[must_use]
     pub fn len(&self) -> usize {
         self.count.live.load(Relaxed)
+    }
+
+    /// Tunnels that have lived here, and do not any more.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.count.ended.load(Relaxed)
+    }
+
+    /// Tunnels that live, and have been told to close.
+    #[must_use]
+    pub fn closing(&self) -> usize {
+        let live = self.workers.iter().flat_map(|shard| &shard.live);
+        live.filter(|live| live.order.get().is_some()).count()
     }
 
     /// Whether no tunnel lives now.
@@ -290,6 +304,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.live.has_ended.store(true, Relaxed);
         self.shard.live.remove(&self.id);
+        self.count.ended.fetch_add(1, Relaxed);
         if self.count.live.fetch_sub(1, Relaxed) == 1 {
             self.count.emptied.notify_waiters();
         }
