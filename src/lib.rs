@@ -39,6 +39,9 @@ pub mod tls;
 // Makes one type of all kinds of sockets.
 pub mod stream;
 
+// Speaks with another longwire process: values and open files over a channel.
+pub mod handover;
+
 // Knows the WebSocket protocol: frames, boundaries, the handshake.
 pub mod websocket;
 

@@ -1,0 +1,5 @@
+mod frames;
+mod greeting;
+mod pressure;
+mod rig;
+mod wire;
