@@ -21,6 +21,9 @@
 // Builds every part from the configuration, starts them and stops them.
 pub mod server;
 
+// Takes the operator's orders, and says whether the proxy is ready.
+pub mod admin;
+
 // Binds and accepts, within limits.
 pub mod listener;
 

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod addresses;
+mod admin;
 mod affinity;
 mod architecture;
 mod balance;

@@ -16,9 +16,25 @@ use socket2::Socket;
 pub struct Inherited {
     tcp: Vec<(SocketAddr, TcpListener)>,
     unix: Vec<UnixListener>,
+    is_lent: bool,
 }
 
 impl Inherited {
+    /// None yet, of those that their giver keeps too, and will give to the next process.
+    #[must_use]
+    pub fn lent() -> Self {
+        Self {
+            is_lent: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether their giver keeps them too, and the files of those that have one.
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
+    }
+
     /// Adds a socket.
     ///
     /// # Errors
