@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     field::Field,
     section::{Section, Setting},
@@ -11,8 +13,9 @@ use super::{
 const INTERVAL: Duration = Duration::from_secs(20);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `[keepalive]`: when a tunnel's idle peers are pinged and given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `[keepalive]`: when a tunnel's idle peers are pinged and given up. Written down, it goes along
+/// with a tunnel that moves to another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keepalive {
     /// A peer that has sent nothing for this long is pinged; `None` never pings.
     /// Default: 20 s. At least 1 s: tunnels are looked at once a second.

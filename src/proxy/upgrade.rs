@@ -37,7 +37,7 @@ use crate::{
         outlier::Seen,
     },
     stream::Stream,
-    tunnel::{End, Policy, Tunnel, registry::Place},
+    tunnel::{End, Policy, Tunnel, moving::Outcome, registry::Place},
     websocket::handshake::{Agreed, BadAnswer, Offer},
 };
 
@@ -179,7 +179,10 @@ impl Future for Kept {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { tunnel, keep } = self.get_mut();
-        let ended = ready!(Pin::new(&mut *tunnel).poll(cx));
+        let Outcome::Ended(ended) = ready!(Pin::new(&mut *tunnel).poll(cx)) else {
+            // Nobody takes it: it is cut, and its record says so.
+            return Poll::Ready(());
+        };
         keep.record.tunnel_ended(tunnel.id(), &ended);
         if ended.end.is_loss_of_backend() {
             keep.record.lost(ended.lingered);

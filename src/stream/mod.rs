@@ -44,6 +44,11 @@ pub trait Socket: AsyncRead + AsyncWrite {
     fn bare(&self) -> Option<BareSocket<'_>> {
         None
     }
+
+    /// Whether another process could go on with it: nothing of its streams is kept above it.
+    fn can_move(&self) -> bool {
+        self.bare().is_some()
+    }
 }
 
 impl Socket for TcpStream {

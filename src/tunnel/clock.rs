@@ -16,10 +16,11 @@ use tokio::time::Instant;
 pub struct Clock {
     began: Instant,
     now: AtomicU32,
+    /// How far the true time was beyond the last tick when that came, in nanoseconds.
+    late: AtomicU32,
 }
 
-/// A point in a worker's time: whole seconds since it began. Counted from 1, so that an `Option` of
-/// it is no larger.
+/// A point in a worker's time, in whole seconds. Never 0, so that an `Option` of it is no larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick(NonZeroU32);
 
@@ -30,6 +31,7 @@ impl Clock {
         Self {
             began: Instant::now(),
             now: AtomicU32::new(0),
+            late: AtomicU32::new(0),
         }
     }
 
@@ -40,10 +42,44 @@ impl Clock {
 
     /// Moves the clock on to the true time.
     pub fn tick(&self) -> Tick {
-        let seconds = self.began.elapsed().as_secs();
-        let now = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let elapsed = self.began.elapsed();
+        let now = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX);
         self.now.store(now, Relaxed);
+        self.late.store(elapsed.subsec_nanos(), Relaxed);
         Tick::at(now)
+    }
+
+    /// How long ago `tick` came, or would have come, to the fraction of a second.
+    pub(super) fn since(&self, tick: Tick) -> Duration {
+        self.precise().saturating_sub(tick.precise())
+    }
+
+    /// The first tick that is no longer ago than that.
+    ///
+    /// What is noted at a tick came up to a second after it. For what was noted at a tick of
+    /// another clock that is still true of this one, which comes up to a second after that. So what
+    /// is due some time after it may be due a second later than it would have been, and never
+    /// earlier.
+    pub(super) fn back(&self, ago: Duration) -> Tick {
+        Tick::not_before(self.precise().saturating_sub(ago))
+    }
+
+    /// How long it is until `tick`; `None` if it never comes.
+    pub(super) fn until(&self, tick: Tick) -> Option<Duration> {
+        (tick != Tick::NEVER).then(|| tick.precise().saturating_sub(self.precise()))
+    }
+
+    /// The first tick that is at least as far away; never if that is `None`.
+    pub(super) fn ahead(&self, until: Option<Duration>) -> Tick {
+        until.map_or(Tick::NEVER, |until| {
+            Tick::not_before(self.precise().saturating_add(until))
+        })
+    }
+
+    /// The true time, on the scale of the ticks.
+    fn precise(&self) -> Duration {
+        let late = Duration::from_nanos(self.late.load(Relaxed).into());
+        Tick::at(0).precise() + self.began.elapsed().saturating_sub(late)
     }
 }
 
@@ -57,9 +93,23 @@ impl Tick {
     /// No deadline.
     pub const NEVER: Self = Self(NonZeroU32::MAX);
 
+    /// That of a clock's beginning. A tunnel may be much older than its worker.
+    const BEGINNING: NonZeroU32 = NonZeroU32::new(1 << 30).unwrap();
+
     /// So many seconds after the beginning.
     fn at(second: u32) -> Self {
-        Self(NonZeroU32::MIN.saturating_add(second))
+        Self(Self::BEGINNING.saturating_add(second))
+    }
+
+    /// The first one that does not come before `time`.
+    fn not_before(time: Duration) -> Self {
+        let rest = u64::from(time.subsec_nanos() > 0);
+        let second = u32::try_from(time.as_secs() + rest).unwrap_or(u32::MAX);
+        Self::from_bits(second)
+    }
+
+    fn precise(self) -> Duration {
+        Duration::from_secs(self.0.get().into())
     }
 
     /// The first tick at which `duration` has surely passed since anything noted at this one.
@@ -112,5 +162,49 @@ mod tests {
         assert_eq!(clock.now(), Tick::at(0));
         assert_eq!(clock.tick(), Tick::at(3));
         assert_eq!(clock.now(), Tick::at(3));
+    }
+
+    /// Two clocks that do not tick at the same time, after some seconds.
+    async fn two_clocks(apart: u32) -> [Clock; 2] {
+        let tenth = Duration::from_millis(100);
+        let one = Clock::new();
+        tokio::time::advance(tenth * 3).await;
+        let other = Clock::new();
+        for tenths in 0..75 {
+            if tenths % 10 == 4 {
+                one.tick();
+            }
+            if tenths % 10 == apart {
+                other.tick();
+            }
+            tokio::time::advance(tenth).await;
+        }
+        [one, other]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_noted_on_another_clock_is_due_up_to_a_second_later_and_never_earlier() {
+        for apart in 0..10 {
+            let [one, other] = two_clocks(apart).await;
+            let due = |noted: Tick| noted.after(Duration::from_secs(30));
+            for noted in (0..=7).map(Tick::at) {
+                let here = one.until(due(noted)).unwrap();
+                let moved = other.back(one.since(noted));
+                let there = other.until(due(moved)).unwrap();
+                let late = there.checked_sub(here).expect("it is due too early");
+                assert!(late < Duration::from_secs(1), "{late:?}");
+            }
+            let end = Tick::at(50);
+            let late = other.until(other.ahead(one.until(end))).unwrap() - one.until(end).unwrap();
+            assert!(late < Duration::from_secs(1), "{late:?}");
+            assert_eq!(other.ahead(one.until(Tick::NEVER)), Tick::NEVER);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_knows_of_times_long_before_it_began() {
+        let year = Duration::from_secs(365 * 24 * 3_600);
+        let clock = Clock::new();
+        assert_eq!(clock.since(clock.back(year)), year);
     }
 }

@@ -1,6 +1,9 @@
 //! When to ping a peer, and when to give it up.
 
-use super::clock::Tick;
+use super::{
+    clock::{Clock, Tick},
+    moving::Life,
+};
 use crate::config;
 
 /// What is known of one peer's life. When it is pinged and given up, its tunnel's policy says.
@@ -28,6 +31,21 @@ impl Keepalive {
         Self {
             heard: now,
             pinged: None,
+        }
+    }
+
+    /// What another has [written down](Self::write_down), on this clock.
+    pub(super) fn resume(life: &Life, clock: &Clock) -> Self {
+        Self {
+            heard: clock.back(life.heard_ago),
+            pinged: life.pinged_ago.map(|ago| clock.back(ago)),
+        }
+    }
+
+    pub(super) fn write_down(&self, clock: &Clock) -> Life {
+        Life {
+            heard_ago: clock.since(self.heard),
+            pinged_ago: self.pinged.map(|pinged| clock.since(pinged)),
         }
     }
 

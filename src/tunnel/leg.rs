@@ -1,6 +1,7 @@
 //! One side of a tunnel.
 
 use super::{clock::Tick, end::Party, keepalive::Keepalive};
+use crate::stream::Socket;
 
 /// One side of a tunnel.
 #[derive(Debug)]
@@ -21,6 +22,15 @@ impl<S> Leg<S> {
         }
     }
 
+    /// One that goes on with what was known of its peer's life.
+    pub(super) fn resume(socket: S, keepalive: Keepalive) -> Self {
+        Self {
+            socket: Some(socket),
+            takes: true,
+            keepalive,
+        }
+    }
+
     pub(super) fn source(&mut self) -> Option<&mut S> {
         self.socket.as_mut()
     }
@@ -36,7 +46,19 @@ impl<S> Leg<S> {
     }
 
     pub(super) fn cut(&mut self) {
-        self.socket = None;
+        self.take();
+    }
+
+    /// Gives the socket up, if it was not cut.
+    pub(super) fn take(&mut self) -> Option<S> {
         self.takes = false;
+        self.socket.take()
+    }
+}
+
+impl<S: Socket> Leg<S> {
+    /// Whether another process could go on with it.
+    pub(super) fn can_move(&self) -> bool {
+        self.takes && self.socket.as_ref().is_some_and(Socket::can_move)
     }
 }

@@ -6,6 +6,7 @@ pub mod drain;
 mod end;
 pub mod keepalive;
 mod leg;
+pub mod moving;
 mod outbox;
 pub mod pacing;
 mod pipe;
@@ -20,13 +21,14 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use self::{
     clock::Tick,
     leg::Leg,
+    moving::Outcome,
     pump::{Failure, Farewell, Pump},
     registry::{CloseOrder, Place},
     rescue::Rescuer,
@@ -42,7 +44,8 @@ use crate::{
     websocket::{CloseCode, Role},
 };
 
-/// A future that moves bytes between a client and a backend until the tunnel has ended.
+/// A future that moves bytes between a client and a backend until the tunnel has ended, or is to go
+/// on in another process.
 #[derive(Debug)]
 pub struct Tunnel<C, B> {
     client: Leg<C>,
@@ -275,19 +278,22 @@ where
     C: Socket + Unpin,
     B: Socket + Unpin,
 {
-    type Output = Ended;
+    type Output = Outcome<C, B>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<C, B>> {
         let tunnel = self.get_mut();
         tunnel.place.register(cx.waker());
-        let ending = ready!(tunnel.poll_end(cx));
+        let Poll::Ready(ending) = tunnel.poll_end(cx) else {
+            let packed = tunnel.place.is_to_leave().then(|| tunnel.pack()).flatten();
+            return packed.map_or(Poll::Pending, |packed| Poll::Ready(Outcome::Left(packed)));
+        };
         let lingered = tunnel.place.now().since(ending.since);
-        Poll::Ready(Ended {
+        Poll::Ready(Outcome::Ended(Ended {
             end: ending.end,
             from_client: tunnel.upward.traffic(),
             from_backend: tunnel.downward.traffic(),
             lingered: Duration::from_secs(lingered.into()),
-        })
+        }))
     }
 }
 

@@ -125,6 +125,36 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
+    /// Copies what the system moves, so that all that waits can be [seen](Self::waiting).
+    ///
+    /// # Errors
+    /// If the system does not give it back: what the destination is to get is incomplete then.
+    pub(super) fn fetch(&mut self) -> io::Result<()> {
+        let Some(mut pipe) = self.pipe.take() else {
+            return Ok(());
+        };
+        let mut all = BytesMut::from(&pipe.read()?[..]);
+        pipe.give_back();
+        all.extend_from_slice(self.waiting());
+        self.waiting = Some(Box::new(all));
+        Ok(())
+    }
+
+    /// What waits, without what the system moves.
+    pub(super) fn waiting(&self) -> &[u8] {
+        self.waiting.as_ref().map_or(&[], |waiting| waiting)
+    }
+
+    /// What has waited elsewhere, with the destination blocked since then.
+    pub(super) fn resume(waiting: &[u8], blocked: Option<Tick>) -> Self {
+        let mut outbox = Self {
+            blocked,
+            ..Self::default()
+        };
+        outbox.put(waiting);
+        outbox
+    }
+
     /// Drops what waits: nobody is there any more to take it.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -143,7 +173,7 @@ impl Outbox {
 
     /// Bytes that wait, without those that the system moves.
     pub(super) fn len(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
+        self.waiting().len()
     }
 
     /// Since when the destination has taken nothing of what waits for it, if it does not.

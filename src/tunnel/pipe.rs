@@ -9,11 +9,11 @@ use std::{
 };
 
 use rustix::{
-    io::Errno,
+    io::{Errno, read},
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
 };
 
-use crate::stream::BareSocket;
+use crate::stream::{BareSocket, some_bytes};
 
 /// What a pipe is to hold, if the system lets it. More at a time costs as much CPU, or more.
 const CAPACITY: usize = 128 * 1024;
@@ -108,6 +108,19 @@ impl Pipe {
         }))?;
         self.filled -= moved;
         Poll::Ready(Ok(moved))
+    }
+
+    /// Reads all that is in the pipe.
+    ///
+    /// # Errors
+    /// If the system does not give it back.
+    pub(super) fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.filled];
+        while self.filled > 0 {
+            let start = bytes.len() - self.filled;
+            self.filled -= some_bytes(read(&self.out, &mut bytes[start..])?)?;
+        }
+        Ok(bytes)
     }
 
     pub(super) fn is_empty(&self) -> bool {

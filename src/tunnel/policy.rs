@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::clock::Tick;
 use crate::config;
 
-/// The deadlines of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The deadlines of a tunnel. They go along when it moves to another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// When idle peers are pinged and given up.
     pub keepalive: config::Keepalive,

@@ -11,6 +11,7 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::{
@@ -33,13 +34,15 @@ pub struct Registry {
 struct Shard {
     clock: Clock,
     live: DashMap<u64, Arc<Live>>,
+    /// Whether they are to leave for another process.
+    is_moving_out: AtomicBool,
 }
 
 /// How many tunnels there are, and who waits until there are none.
 #[derive(Debug, Default)]
 struct Count {
-    /// Tunnels so far, from which each gets its number.
-    total: AtomicU64,
+    /// The highest number so far. Each tunnel gets the next one.
+    highest: AtomicU64,
     live: AtomicUsize,
     ended: AtomicUsize,
     emptied: Notify,
@@ -57,6 +60,8 @@ struct Live {
     order: OnceLock<&'static CloseOrder>,
     /// Whether it is to end without a word.
     is_cut: AtomicBool,
+    /// Whether it does not leave with the others: it has come back.
+    stays: AtomicBool,
     has_ended: AtomicBool,
 }
 
@@ -76,6 +81,13 @@ pub struct CloseOrder {
 pub struct Handle {
     live: Arc<Live>,
     age: u32,
+}
+
+/// What is kept of the place that a tunnel had in another registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerPlace {
+    id: u64,
+    age: Duration,
 }
 
 /// A tunnel's place in the registry, kept until dropped.
@@ -101,17 +113,33 @@ impl Registry {
     /// A place for a new tunnel on the worker with that number, which that backend serves.
     #[must_use]
     pub fn enter(&self, worker: usize, backend: BackendId) -> Place {
+        let live = Live::new(backend, self.workers[worker].clock.now());
+        self.seat(worker, self.count.next(), live)
+    }
+
+    /// A place for a tunnel that comes from another registry, or back to this one: it keeps its
+    /// number, unless another tunnel has that already. One that comes while others leave is taken
+    /// to have been sent back, and stays.
+    #[must_use]
+    pub fn enter_again(&self, worker: usize, backend: BackendId, former: &FormerPlace) -> Place {
+        let shard = &self.workers[worker];
+        let live = Live {
+            stays: AtomicBool::new(shard.is_moving_out.load(Relaxed)),
+            ..Live::new(backend, shard.clock.back(former.age))
+        };
+        let is_taken = |shard: &Arc<Shard>| shard.live.contains_key(&former.id);
+        let id = if self.workers.iter().any(is_taken) {
+            self.count.next()
+        } else {
+            former.id
+        };
+        self.number_after(id);
+        self.seat(worker, id, live)
+    }
+
+    fn seat(&self, worker: usize, id: u64, live: Live) -> Place {
         let shard = Arc::clone(&self.workers[worker]);
-        let live = Arc::new(Live {
-            due: AtomicU32::new(Tick::NEVER.to_bits()),
-            waker: AtomicWaker::new(),
-            backend: AtomicU32::new(backend.to_bits()),
-            opened: shard.clock.now(),
-            order: OnceLock::new(),
-            is_cut: AtomicBool::new(false),
-            has_ended: AtomicBool::new(false),
-        });
-        let id = self.count.total.fetch_add(1, Relaxed) + 1;
+        let live = Arc::new(live);
         shard.live.insert(id, Arc::clone(&live));
         self.count.live.fetch_add(1, Relaxed);
         // After the insertion, so that `close_all` either meets the tunnel or is seen here.
@@ -135,6 +163,36 @@ impl Registry {
             if Tick::from_bits(live.due.load(Relaxed)) <= now {
                 live.waker.wake();
             }
+        }
+    }
+
+    /// The highest number that a tunnel has had so far.
+    #[must_use]
+    pub fn last_number(&self) -> u64 {
+        self.count.highest.load(Relaxed)
+    }
+
+    /// Has the tunnels that enter from now on get higher numbers than that.
+    pub fn number_after(&self, number: u64) {
+        self.count.highest.fetch_max(number, Relaxed);
+    }
+
+    /// Has every tunnel that can move end as [left](super::Outcome::Left), those that enter later
+    /// too. One that cannot move now stays until it can, or ends here.
+    pub fn move_out(&self) {
+        for shard in &self.workers {
+            shard.is_moving_out.store(true, Relaxed);
+        }
+        for live in self.workers.iter().flat_map(|shard| &shard.live) {
+            live.stays.store(false, Relaxed);
+            live.waker.wake();
+        }
+    }
+
+    /// Has those stay that have not left yet.
+    pub fn stay(&self) {
+        for shard in &self.workers {
+            shard.is_moving_out.store(false, Relaxed);
         }
     }
 
@@ -205,7 +263,27 @@ impl Registry {
     }
 }
 
+impl Count {
+    /// A number that no tunnel has had.
+    fn next(&self) -> u64 {
+        self.highest.fetch_add(1, Relaxed) + 1
+    }
+}
+
 impl Live {
+    fn new(backend: BackendId, opened: Tick) -> Self {
+        Self {
+            due: AtomicU32::new(Tick::NEVER.to_bits()),
+            waker: AtomicWaker::new(),
+            backend: AtomicU32::new(backend.to_bits()),
+            opened,
+            order: OnceLock::new(),
+            is_cut: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
     fn backend(&self) -> BackendId {
         BackendId::from_bits(self.backend.load(Relaxed))
     }
@@ -274,6 +352,32 @@ impl Place {
         self.shard.clock.now()
     }
 
+    /// The clock that has that time.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shard.clock
+    }
+
+    /// Whether the tunnel is to leave for another process.
+    pub(super) fn is_to_leave(&self) -> bool {
+        self.shard.is_moving_out.load(Relaxed) && !self.live.stays.load(Relaxed)
+    }
+
+    /// Gives the place up before it is dropped, but for the count: whoever waits until no tunnel
+    /// lives waits until this one has been sent off.
+    pub(super) fn leave(&self) -> FormerPlace {
+        self.vacate();
+        FormerPlace {
+            id: self.id,
+            age: self.clock().since(self.live.opened),
+        }
+    }
+
+    fn vacate(&self) {
+        self.live.has_ended.store(true, Relaxed);
+        let is_own = |_: &u64, live: &Arc<Live>| Arc::ptr_eq(live, &self.live);
+        self.shard.live.remove_if(&self.id, is_own);
+    }
+
     /// Sets which backend serves the tunnel from now on.
     pub(super) fn serve(&self, backend: BackendId) {
         self.live.backend.store(backend.to_bits(), Relaxed);
@@ -302,9 +406,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.live.has_ended.store(true, Relaxed);
-        self.shard.live.remove(&self.id);
         self.count.ended.fetch_add(1, Relaxed);
+        self.vacate();
         if self.count.live.fetch_sub(1, Relaxed) == 1 {
             self.count.emptied.notify_waiters();
         }
@@ -404,6 +507,64 @@ mod tests {
         let gone = handles.iter().find(|handle| !handle.is_closing()).unwrap();
         assert!(!gone.is_alive());
         assert!(!gone.close(&FIRST));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_that_comes_from_another_registry_keeps_its_number_and_its_age() {
+        let (old, new) = (Registry::new(1), Registry::new(2));
+        let backend = BackendId::next();
+        let _before = old.enter(0, backend);
+        let place = old.enter(0, backend);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        old.tick(0);
+        new.tick(1);
+        let former = place.leave();
+        assert_eq!(old.served_by(|_| true).len(), 1);
+        assert_eq!(old.len(), 2, "it counts until it is dropped");
+        drop(place);
+        assert_eq!(old.len(), 1);
+
+        let again = new.enter_again(1, backend, &former);
+        assert_eq!(again.id(), 2);
+        let handle = new.served_by(|of| of == backend).remove(0);
+        assert_eq!(handle.age(), Duration::from_secs(59));
+        assert_eq!(new.enter(0, backend).id(), 3, "later ones get higher ones");
+    }
+
+    #[test]
+    fn a_number_that_is_taken_is_not_given_twice() {
+        let (old, new) = (Registry::new(1), Registry::new(2));
+        let backend = BackendId::next();
+        let theirs = new.enter(0, backend);
+        let again = new.enter_again(1, backend, &old.enter(0, backend).leave());
+        assert_ne!(again.id(), theirs.id());
+        drop(again);
+        assert_eq!(new.served_by(|_| true).len(), 1);
+
+        new.number_after(1_000);
+        assert_eq!(new.last_number(), 1_000);
+        assert_eq!(new.enter(0, backend).id(), 1_001);
+    }
+
+    #[test]
+    fn one_that_comes_back_stays_until_all_are_asked_anew() {
+        let registry = Registry::new(1);
+        let backend = BackendId::next();
+        let place = registry.enter(0, backend);
+        assert!(!place.is_to_leave());
+        registry.move_out();
+        assert!(place.is_to_leave());
+
+        let back = registry.enter_again(0, backend, &place.leave());
+        drop(place);
+        assert!(!back.is_to_leave());
+        assert_eq!(registry.served_by(|_| true).len(), 1);
+        assert!(registry.enter(0, backend).is_to_leave());
+        registry.stay();
+        registry.move_out();
+        assert!(back.is_to_leave());
+        registry.stay();
+        assert!(!back.is_to_leave());
     }
 
     #[test]

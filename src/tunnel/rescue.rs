@@ -14,6 +14,7 @@ use super::{
     BACKEND_LEFT, Cause, End, Party, Tunnel,
     clock::Tick,
     leg::Leg,
+    moving::State,
     pump::{Farewell, Spare},
 };
 use crate::{pool::backend::BackendId, websocket::CloseCode};
@@ -84,6 +85,39 @@ impl<C, B> Tunnel<C, B> {
             changes: Changes::default(),
         }));
         self
+    }
+
+    /// The same for a tunnel that has moved, and has changed its backend before.
+    #[must_use]
+    pub fn rescued_again_by(
+        self,
+        rescue: Box<dyn Rescue<B>>,
+        buffer: usize,
+        state: &State,
+    ) -> Self {
+        let mut tunnel = self.rescued_by(rescue, buffer);
+        let clock = tunnel.place.clock();
+        if let Some(rescuer) = &mut tunnel.rescue {
+            for ago in &state.changes_ago {
+                rescuer.changes.note(clock.back(*ago));
+            }
+        }
+        tunnel
+    }
+
+    /// How long ago its changes of the backend were, as far as they still count.
+    pub(super) fn changes_ago(&self) -> Vec<Duration> {
+        let changes = self.rescue.as_ref().map(|rescuer| rescuer.changes.0);
+        let changes = changes.into_iter().flatten().flatten();
+        changes
+            .map(|change| self.place.clock().since(change))
+            .collect()
+    }
+
+    /// Whether no other backend is looked for, nor will be for what has happened.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let rescuer = self.rescue.as_ref();
+        rescuer.is_none_or(|rescuer| rescuer.stage == Stage::Ready && rescuer.loss.is_none())
     }
 
     /// Notes how the backend was lost, if another may take its place; says whether one may.

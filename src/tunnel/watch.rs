@@ -1,5 +1,6 @@
 //! What goes by in one direction: where frames end, what counts, and what is ours.
 
+use super::moving::{Base64, Sight};
 use crate::websocket::{
     CloseCode, Opcode,
     frame::FrameHeader,
@@ -37,6 +38,36 @@ pub struct Traffic {
 }
 
 impl Watch {
+    /// One that goes on where another [stood](Self::write_down).
+    pub(super) fn resume(sight: &Sight) -> Self {
+        Self {
+            scanner: Scanner::resume(sight.remaining, sight.held.0.clone()),
+            traffic: Traffic {
+                bytes: sight.bytes,
+                messages: sight.messages,
+            },
+            ends_message: sight.ends_message,
+            has_open_message: sight.has_open_message,
+            was_long: sight.was_long,
+            token: sight.token.as_ref().map(|token| token.0),
+            close: None,
+        }
+    }
+
+    /// What it sees, as long as the source has not sent a Close.
+    pub(super) fn write_down(&self) -> Sight {
+        Sight {
+            remaining: self.scanner.remaining(),
+            held: Base64(self.scanner.held().iter().copied().collect()),
+            bytes: self.traffic.bytes,
+            messages: self.traffic.messages,
+            ends_message: self.ends_message,
+            has_open_message: self.has_open_message,
+            was_long: self.was_long,
+            token: self.token.map(Base64),
+        }
+    }
+
     /// Follows the frames in `chunk`, and says what of it has passed, if it is passed on.
     pub(super) fn scan(&mut self, chunk: &mut [u8], until: Until) -> (Scanned, Traffic) {
         let mut messages = 0;

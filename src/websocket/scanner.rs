@@ -60,6 +60,12 @@ pub struct Scanned {
 }
 
 impl Scanner {
+    /// A scanner that goes on where another one stood.
+    #[must_use]
+    pub fn resume(remaining: u64, held: Held) -> Self {
+        Self { remaining, held }
+    }
+
     /// Whether what was released so far ends inside a frame.
     #[must_use]
     pub fn is_inside_frame(&self) -> bool {

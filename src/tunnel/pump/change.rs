@@ -127,7 +127,7 @@ impl Pump {
         self.watch.has_passed_whole_messages() && self.has_no_close()
     }
 
-    fn has_no_close(&self) -> bool {
+    pub(super) fn has_no_close(&self) -> bool {
         self.watch.close().is_none() && self.close.is_none()
     }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod long;
+mod moving;
 
 use std::{
     cell::RefCell,
@@ -98,19 +99,23 @@ impl Pump {
     /// A pump towards a destination to which we play `role`. It starts with `glued`: bytes that the
     /// source had sent right behind its part of the handshake.
     pub(super) fn new(role: Role, farewell: &'static Farewell, glued: &[u8]) -> Self {
-        let mut pump = Self {
+        let mut pump = Self::passing(role, farewell, Watch::default(), Outbox::default());
+        pump.begin_with(glued);
+        pump
+    }
+
+    fn passing(role: Role, farewell: &'static Farewell, watch: Watch, outbox: Outbox) -> Self {
+        Self {
             phase: Phase::Passing,
-            watch: Watch::default(),
+            watch,
             heard: false,
             role,
-            outbox: Outbox::default(),
+            outbox,
             ping: Ping::None,
             close: None,
             farewell,
             spare: Spare::None,
-        };
-        pump.begin_with(glued);
-        pump
+        }
     }
 
     fn begin_with(&mut self, glued: &[u8]) {

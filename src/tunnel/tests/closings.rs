@@ -10,7 +10,7 @@ use super::rig::{
 };
 use crate::{
     pool::backend::BackendId,
-    tunnel::{Cause, Party, Policy, Tunnel, registry::CloseOrder},
+    tunnel::{Cause, Party, Policy, Tunnel, moving::Outcome, registry::CloseOrder},
     websocket::CloseCode,
 };
 
@@ -190,7 +190,10 @@ async fn an_order_meets_tunnels_that_open_later() {
 
     let tunnel = Tunnel::new(bare(client), bare(backend), Arc::new(QUIET), place);
 
-    assert_eq!(patiently(tunnel).await.end.cause, Cause::Shutdown);
+    let Outcome::Ended(ended) = patiently(tunnel).await else {
+        panic!("nobody has asked it to leave");
+    };
+    assert_eq!(ended.end.cause, Cause::Shutdown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,8 @@ use tokio::{
 
 use super::{
     odd_sockets::Hoarder,
-    rig::{QUIET, Running, bare, pass, patiently, settle, whole_frame},
+    rig::{QUIET, bare, pass, patiently, settle, whole_frame},
+    wandering::Wandering,
 };
 use crate::{
     config::Keepalive,
@@ -42,6 +43,8 @@ pub(super) enum Step {
     Receive(Party, usize),
     /// So many seconds pass; the tunnel does what it can.
     Wait(u64),
+    /// The tunnel moves to another process, if it can.
+    Move,
 }
 
 /// Whether an application answers pings.
@@ -125,13 +128,13 @@ impl Exchange {
             .unwrap()
             .block_on(async {
                 let (conversation, tunnel) = self.open();
-                let played = timeout(A_WHILE, conversation.play(script)).await;
+                let played = timeout(A_WHILE, conversation.play(script, &tunnel)).await;
                 played.expect("bytes that were sent have not come");
                 tunnel.ended().await
             })
     }
 
-    fn open(self) -> (Conversation, Running) {
+    fn open(self) -> (Conversation, Wandering) {
         let (client, client_socket) = tokio::io::duplex(self.buffers.client);
         let (backend, backend_socket) = tokio::io::duplex(self.buffers.backend);
         let to_backend = Incoming::new(Role::Server, &self.from_client);
@@ -154,19 +157,22 @@ impl Exchange {
         };
         let client = bare(Hoarder::new(client_socket, self.buffers.kept));
         let backend = bare(Hoarder::new(backend_socket, self.buffers.kept));
-        let tunnel = Running::between(client, backend, CURIOUS);
+        let tunnel = Wandering::between(client, backend, CURIOUS);
         (conversation, tunnel)
     }
 }
 
 impl Conversation {
-    async fn play(mut self, script: &[Step]) {
+    async fn play(mut self, script: &[Step], tunnel: &Wandering) {
         for step in script {
             match *step {
                 Step::Send(party, n) => self.of(party).send(n).await,
                 Step::Receive(party, n) => self.of(party).receive(n).await,
                 Step::Wait(0) => settle().await,
                 Step::Wait(seconds) => pass(seconds).await,
+                Step::Move => {
+                    tunnel.moves().await;
+                }
             }
         }
         while !(self.client.is_through() && self.backend.is_through()) {

@@ -61,16 +61,22 @@ pub(super) fn rescued(
     policy: Policy,
     buffer: usize,
 ) -> (Running, Lifeline) {
+    let (search, lifeline) = search();
+    let tunnel = Running::opened(policy, |policy, place| {
+        Tunnel::new(bare(client), bare(backend), policy, place).rescued_by(search, buffer)
+    });
+    (tunnel, lifeline)
+}
+
+/// Both ends of a search.
+pub(super) fn search() -> (Box<dyn Rescue<Mortal>>, Lifeline) {
     let (find, found) = unbounded_channel();
     let begun = Arc::<AtomicUsize>::default();
     let search = Search {
         found,
         begun: Arc::clone(&begun),
     };
-    let tunnel = Running::opened(policy, |policy, place| {
-        Tunnel::new(bare(client), bare(backend), policy, place).rescued_by(Box::new(search), buffer)
-    });
-    (tunnel, Lifeline { find, begun })
+    (Box::new(search), Lifeline { find, begun })
 }
 
 impl Lifeline {
@@ -150,6 +156,10 @@ impl Mortal {
 impl Socket for Mortal {
     fn has_taken(&mut self) -> bool {
         self.has_taken
+    }
+
+    fn can_move(&self) -> bool {
+        true
     }
 }
 

@@ -21,7 +21,8 @@ use crate::{
     },
 };
 
-/// One that keeps what is written to it until it is flushed, as TLS may.
+/// One that keeps what is written to it until it is flushed, as TLS may. One that keeps nothing is a
+/// plain socket.
 #[derive(Debug)]
 pub(super) struct Hoarder {
     socket: DuplexStream,
@@ -58,6 +59,9 @@ impl AsyncWrite for Hoarder {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.capacity == 0 {
+            return Pin::new(&mut self.socket).poll_write(cx, bytes);
+        }
         if self.kept.len() == self.capacity {
             ready!(self.as_mut().poll_flush(cx))?;
         }
@@ -91,9 +95,19 @@ impl Socket for Hoarder {
     fn has_taken(&mut self) -> bool {
         mem::take(&mut self.has_taken)
     }
+
+    fn can_move(&self) -> bool {
+        self.kept.is_empty()
+    }
 }
 
-impl Socket for DuplexStream {}
+/// It stands for a plain socket.
+impl Socket for DuplexStream {
+    fn can_move(&self) -> bool {
+        true
+    }
+}
+
 impl Socket for Prompt {}
 impl Socket for Broken {}
 

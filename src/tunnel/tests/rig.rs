@@ -15,6 +15,7 @@ use crate::{
     stream::Socket,
     tunnel::{
         Cause, End, Ended, Party, Policy, Traffic, Tunnel, TunnelEnd,
+        moving::Outcome,
         registry::{CloseOrder, Place, Registry},
     },
     websocket::{
@@ -64,7 +65,8 @@ const PATIENCE: Duration = Duration::from_secs(400);
 /// A tunnel that runs.
 pub(super) struct Running {
     pub(super) registry: Arc<Registry>,
-    task: JoinHandle<Ended>,
+    /// `None` if it has left.
+    task: JoinHandle<Option<Ended>>,
 }
 
 /// One of the two at the ends of a tunnel.
@@ -133,7 +135,13 @@ impl Running {
     {
         let registry = ticking_registry();
         let place = registry.enter(0, BackendId::next());
-        let task = tokio::spawn(open(Arc::new(policy), place));
+        let tunnel = open(Arc::new(policy), place);
+        let task = tokio::spawn(async {
+            match tunnel.await {
+                Outcome::Ended(ended) => Some(ended),
+                Outcome::Left(_) => None,
+            }
+        });
         Self { registry, task }
     }
 
@@ -142,7 +150,13 @@ impl Running {
     }
 
     pub(super) async fn ended(self) -> Ended {
-        patiently(self.task).await.unwrap()
+        let ended = patiently(self.task).await.unwrap();
+        ended.expect("it has left")
+    }
+
+    /// Whether it runs elsewhere, or could.
+    pub(super) async fn has_left(self) -> bool {
+        patiently(self.task).await.unwrap().is_none()
     }
 
     /// Who ended it, why, and with which code.
@@ -154,10 +168,15 @@ impl Running {
 
 /// A registry of one worker whose clock goes.
 pub(super) fn ticking_registry() -> Arc<Registry> {
+    registry_ticking_from(Instant::now())
+}
+
+/// The same; its clock ticks first at `first`.
+pub(super) fn registry_ticking_from(first: Instant) -> Arc<Registry> {
     let registry = Arc::new(Registry::new(1));
     let ticking = Arc::clone(&registry);
     tokio::spawn(async move {
-        let mut second = time::interval(Duration::from_secs(1));
+        let mut second = time::interval_at(first, Duration::from_secs(1));
         loop {
             second.tick().await;
             ticking.tick(0);

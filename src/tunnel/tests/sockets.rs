@@ -128,7 +128,7 @@ pub(super) async fn open_tcp_with(policy: Policy) -> (Peer<TcpStream>, Peer<TcpS
     )
 }
 
-async fn tcp_pair() -> (TcpStream, TcpStream) {
+pub(super) async fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());

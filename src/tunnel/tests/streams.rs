@@ -117,6 +117,17 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The same, with moves of the tunnel among them.
+pub(super) fn step_or_move() -> impl Strategy<Value = Step> {
+    prop_oneof![3 => step(), 1 => Just(Step::Move)]
+}
+
+/// Those of plain sockets, and a few that keep something back, which cannot always move.
+pub(super) fn mostly_plain_buffers() -> impl Strategy<Value = Buffers> {
+    let plain = buffers().prop_map(|buffers| Buffers { kept: 0, ..buffers });
+    prop_oneof![3 => plain, 1 => buffers()]
+}
+
 /// Small ones, so that most writes are partial.
 pub(super) fn buffers() -> impl Strategy<Value = Buffers> {
     (1usize..200, 1usize..200, 1usize..100).prop_map(|(client, backend, kept)| Buffers {

@@ -1,0 +1,118 @@
+//! A live tunnel is taken apart, to be put together again in another process.
+//!
+//! It goes at a moment at which both of its pumps wait for a socket. What they have read and not
+//! written goes along; what they have not read is the sockets' own and goes with these.
+
+mod base64;
+mod state;
+
+use std::sync::Arc;
+
+pub(super) use self::state::{Flow, Life, Ping, Sight};
+pub use self::{base64::Base64, state::State};
+use super::{
+    BACKEND_LEFT, CLIENT_LEFT, Cause, Ended, Party, Policy, Tunnel,
+    keepalive::Keepalive,
+    leg::Leg,
+    pump::Pump,
+    registry::{FormerPlace, Place},
+};
+use crate::{stream::Socket, websocket::Role};
+
+/// What becomes of a tunnel that runs no more.
+#[derive(Debug)]
+pub enum Outcome<C, B> {
+    /// It has ended.
+    Ended(Ended),
+    /// It is to go on elsewhere.
+    Left(Box<Packed<C, B>>),
+}
+
+/// A tunnel that was taken apart.
+#[derive(Debug)]
+pub struct Packed<C, B> {
+    /// The client's socket.
+    pub client: C,
+    /// The backend's socket.
+    pub backend: B,
+    /// Where it stands.
+    pub state: State,
+    /// The policy that it has had, and is to have.
+    pub policy: Arc<Policy>,
+    /// What place it had.
+    pub place: FormerPlace,
+}
+
+impl<C, B> Tunnel<C, B> {
+    /// A tunnel that goes on where one that was taken apart stood.
+    pub fn resume(client: C, backend: B, policy: Arc<Policy>, place: Place, state: &State) -> Self {
+        let clock = place.clock();
+        let leg = |life| Keepalive::resume(life, clock);
+        Self {
+            upward: Pump::resume(Role::Client, &CLIENT_LEFT, &state.upward, clock),
+            downward: Pump::resume(Role::Server, &BACKEND_LEFT, &state.downward, clock),
+            client: Leg::resume(client, leg(&state.client)),
+            backend: Leg::resume(backend, leg(&state.backend)),
+            expires: clock.ahead(state.expires_in),
+            moved: clock.back(state.moved_ago),
+            policy,
+            place,
+            ending: None,
+            closed: None,
+            rescue: None,
+        }
+    }
+
+    fn write_down(&self) -> State {
+        let clock = self.place.clock();
+        State {
+            upward: self.upward.write_down(clock),
+            downward: self.downward.write_down(clock),
+            client: self.client.keepalive.write_down(clock),
+            backend: self.backend.keepalive.write_down(clock),
+            expires_in: clock.until(self.expires),
+            moved_ago: clock.since(self.moved),
+            changes_ago: self.changes_ago(),
+        }
+    }
+}
+
+impl<C: Socket, B: Socket> Tunnel<C, B> {
+    /// Takes it apart, if it can move. It is not to be polled any more then.
+    pub(super) fn pack(&mut self) -> Option<Box<Packed<C, B>>> {
+        if !self.can_move() {
+            return None;
+        }
+        let now = self.place.now();
+        if self.upward.fetch().is_err() {
+            let party = self.backend.takes_no_more(Party::Backend);
+            self.end(party, Cause::Reset, None, now);
+        }
+        if self.downward.fetch().is_err() {
+            let party = self.client.takes_no_more(Party::Client);
+            self.end(party, Cause::Reset, None, now);
+        }
+        if self.ending.is_some() {
+            return None;
+        }
+        let state = self.write_down();
+        Some(Box::new(Packed {
+            client: self.client.take()?,
+            backend: self.backend.take()?,
+            state,
+            policy: Arc::clone(&self.policy),
+            place: self.place.leave(),
+        }))
+    }
+
+    /// Whether nothing is about to end, and nobody lost.
+    fn can_move(&self) -> bool {
+        self.ending.is_none()
+            && self.closed.is_none()
+            && self.client.can_move()
+            && self.backend.can_move()
+            && self.upward.can_move()
+            && self.downward.can_move()
+            && self.is_at_rest()
+    }
+}
