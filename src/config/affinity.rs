@@ -113,7 +113,7 @@ const BY: Choice<By> = Choice {
 
 impl Affinity {
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
-        match field.value {
+        match field.value()? {
             DeValue::String(_) => Self::read_short(field),
             DeValue::Table(_) => field.table(Self::read_table),
             _ => Err(field.mistyped("a table such as { by = \"cookie\" }, or \"cookie\" alone")),

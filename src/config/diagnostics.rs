@@ -78,6 +78,7 @@ pub struct Problem {
     /// Where `mark` begins: line and column, from 1.
     position: Option<(usize, usize)>,
     context: Option<Mark>,
+    notes: Vec<String>,
     help: Option<String>,
 }
 
@@ -125,6 +126,11 @@ impl Problem {
         self.context.as_ref()?.label.as_deref()
     }
 
+    /// What the marked values are, where variables stand for them.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().map(String::as_str)
+    }
+
     /// Why it matters or what to do.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
@@ -138,6 +144,7 @@ impl Problem {
             mark: None,
             position: None,
             context: None,
+            notes: Vec::new(),
             help: None,
         }
     }
@@ -172,6 +179,24 @@ impl Problem {
         self
     }
 
+    /// Says what a marked value is.
+    pub(super) fn noting(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Says this instead of its message.
+    pub(super) fn saying(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// The marked places.
+    pub(super) fn marked(&self) -> impl Iterator<Item = &Span> {
+        let marks = self.mark.iter().chain(&self.context);
+        marks.map(|mark| &mark.span)
+    }
+
     /// Fits the marks to `text` and finds the position.
     fn settle(&mut self, text: &str) {
         for mark in self.mark.iter_mut().chain(&mut self.context) {
@@ -200,6 +225,8 @@ impl Problem {
                 )
             }
         };
+        let notes = self.notes().map(|note| Level::NOTE.message(note));
+        let group = group.elements(notes);
         group.elements(self.help.as_ref().map(|help| Level::HELP.message(help)))
     }
 }

@@ -1,6 +1,6 @@
 //! A value of the file and where it stands.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use toml::{Spanned, de::DeValue};
 
@@ -20,13 +20,34 @@ pub(super) struct Field<'a> {
     pub(super) key_place: Span,
     /// Where the value is written; the header of a table that has one.
     pub(super) place: Span,
-    pub(super) value: &'a DeValue<'a>,
+    /// The value as it is written, with variables in it.
+    pub(super) written: &'a DeValue<'a>,
 }
 
 impl<'a> Field<'a> {
+    /// The value, with its variables expanded, unless that was refused.
+    pub(super) fn value(&self) -> Result<&'a DeValue<'a>, Reported> {
+        match self.reading.expansions.at(&self.place) {
+            Some(expansion) => Ok(&expansion?.value),
+            None => Ok(self.written),
+        }
+    }
+
+    /// The value where it may be a number or a boolean: one out of a variable counts as what it
+    /// would be without its quotes.
+    pub(super) fn literal(&self) -> Result<Cow<'a, DeValue<'a>>, Reported> {
+        let value = self.value()?;
+        let has_variable = self.reading.expansions.at(&self.place).is_some();
+        let bare = match value {
+            DeValue::String(text) if has_variable => bare_literal(text),
+            _ => None,
+        };
+        Ok(bare.map_or(Cow::Borrowed(value), Cow::Owned))
+    }
+
     /// Notes that the value is of another type.
     pub(super) fn mistyped(&self, expected: &str) -> Reported {
-        let found = match self.value {
+        let found = match self.written {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
             DeValue::Float(_) => "a number with a fraction",
@@ -73,7 +94,7 @@ impl<'a> Field<'a> {
         &self,
         read: impl FnOnce(&Section<'a>) -> Result<T, Reported>,
     ) -> Result<T, Reported> {
-        let DeValue::Table(table) = self.value else {
+        let DeValue::Table(table) = self.value()? else {
             return Err(self.mistyped("a table"));
         };
         let path = self.path.clone();
@@ -92,14 +113,14 @@ impl<'a> Field<'a> {
 
     /// The elements of the array that it is.
     pub(super) fn elements(&self, expected: &str) -> Result<Vec<Self>, Reported> {
-        let DeValue::Array(array) = self.value else {
+        let DeValue::Array(array) = self.value()? else {
             return Err(self.mistyped(expected));
         };
         let element = |value: &'a Spanned<DeValue<'a>>| Self {
             path: self.path.clone(),
             key_place: self.key_place.clone(),
             place: value.span(),
-            value: value.get_ref(),
+            written: value.get_ref(),
             ..*self
         };
         Ok(array.iter().map(element).collect())
@@ -108,7 +129,7 @@ impl<'a> Field<'a> {
     /// The elements of a table whose keys are names of the user's, in the order of the text. Each
     /// is called `NAME`.
     pub(super) fn named(&self, expected: &str) -> Result<Vec<Self>, Reported> {
-        let DeValue::Table(table) = self.value else {
+        let DeValue::Table(table) = self.value()? else {
             return Err(self.mistyped(expected));
         };
         let mut named: Vec<_> = table
@@ -119,10 +140,20 @@ impl<'a> Field<'a> {
                 key: key.get_ref(),
                 key_place: key.span(),
                 place: value.span(),
-                value: value.get_ref(),
+                written: value.get_ref(),
             })
             .collect();
         named.sort_by_key(|field| field.key_place.start);
         Ok(named)
     }
+}
+
+/// The integer or the boolean that `text` is in TOML.
+fn bare_literal(text: &str) -> Option<DeValue<'_>> {
+    let is_of_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_');
+    if !text.chars().all(is_of_one) {
+        return None;
+    }
+    let value = DeValue::parse(text).ok()?.into_inner();
+    matches!(value, DeValue::Integer(_) | DeValue::Boolean(_)).then_some(value)
 }

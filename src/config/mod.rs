@@ -6,6 +6,9 @@
 //! A section of the file is one file here: its type, its defaults and its reading. They read
 //! through a `Section`, which notes every fault with its place and goes on, so that one look at
 //! the diagnostics shows all there is to mend.
+//!
+//! Variables of the environment are put into strings before any section is read, and what that
+//! brings about is told with every problem of such a string, unless it may be a secret.
 
 mod address;
 mod admin;
@@ -17,6 +20,7 @@ mod checks;
 mod choice;
 mod diagnostics;
 mod draining;
+mod expansions;
 mod field;
 mod host;
 mod keepalive;
@@ -39,6 +43,7 @@ mod tests;
 mod timeouts;
 mod upgrade;
 mod values;
+mod variables;
 mod whole;
 
 use std::{
@@ -106,7 +111,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks the file at `path`. Relative paths in it start where it lies.
+    /// Reads and checks the file at `path`. Relative paths in it start where it lies, and variables
+    /// are those of this process's environment.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
@@ -117,7 +123,7 @@ impl Config {
     }
 
     /// Reads and checks `text`, which diagnostics call `origin`. Relative paths in it start at
-    /// `base`.
+    /// `base`, and variables are those of this process's environment.
     pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Self, Problems> {
         whole::read(text, &Surroundings::real(base))
             .map_err(|problems| Problems::new(origin, text, problems))

@@ -13,7 +13,9 @@ use std::{
 use rustls::RootCertStore;
 use toml::de::{DeTable, Error};
 
-use super::{diagnostics::Problem, section::Section, surroundings::Surroundings};
+use super::{
+    diagnostics::Problem, expansions::Expansions, section::Section, surroundings::Surroundings,
+};
 
 /// The proof that a problem has been noted.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +30,15 @@ impl Reported {
 
 /// One reading of a text: what is wrong with it so far, and what its parts share.
 pub(super) struct Reading<'a> {
-    text: &'a str,
+    pub(super) text: &'a str,
+    root: &'a DeTable<'a>,
     pub(super) surroundings: &'a Surroundings<'a>,
     /// The lines, from 0, of which what was read is guesswork. Each range begins with a line that
     /// is not TOML.
     garbled: Vec<Range<usize>>,
     problems: RefCell<Vec<Problem>>,
+    /// The strings that have variables in them.
+    pub(super) expansions: Expansions,
     /// The system's authorities, once they were needed; `None` where it has none.
     pub(super) system_roots: OnceCell<Option<Arc<RootCertStore>>>,
     /// What an absent table is read as.
@@ -43,13 +48,20 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// A reading of `text`, of which `errors` are not TOML.
-    pub(super) fn new(text: &'a str, surroundings: &'a Surroundings<'a>, errors: &[Error]) -> Self {
+    /// A reading of `text`, whose top-level table is `root` and of which `errors` are not TOML.
+    pub(super) fn new(
+        text: &'a str,
+        root: &'a DeTable<'a>,
+        errors: &[Error],
+        surroundings: &'a Surroundings<'a>,
+    ) -> Self {
         let mut reading = Self {
             text,
+            root,
             surroundings,
             garbled: Vec::new(),
             problems: RefCell::default(),
+            expansions: Expansions::default(),
             system_roots: OnceCell::new(),
             empty: DeTable::new(),
             #[cfg(test)]
@@ -58,6 +70,7 @@ impl<'a> Reading<'a> {
         for error in errors {
             reading.note_syntax(error);
         }
+        reading.expansions = Expansions::of(root, &reading);
         reading
     }
 
@@ -68,6 +81,7 @@ impl<'a> Reading<'a> {
             self.garbled.iter().any(|lines| lines.contains(&line))
         });
         if !is_guesswork {
+            let problem = self.expansions.explain(problem);
             self.problems.borrow_mut().push(problem);
         }
         Reported(())
@@ -86,13 +100,12 @@ impl<'a> Reading<'a> {
         self.garbled.is_empty()
     }
 
-    /// Reads the whole text, whose top-level table is `root`.
+    /// Reads the whole text.
     pub(super) fn whole<T>(
         &'a self,
-        root: &'a DeTable<'a>,
         read: impl FnOnce(&Section<'a>) -> Result<T, Reported>,
     ) -> Result<T, Vec<Problem>> {
-        let value = Section::new(self, String::new(), None, root).read(read);
+        let value = Section::new(self, String::new(), None, self.root).read(read);
         let problems = self.problems.take();
         value.ok().filter(|_| problems.is_empty()).ok_or(problems)
     }

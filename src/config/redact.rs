@@ -30,6 +30,12 @@ const SECRETIVE: [&str; 6] = [
     "api-key",
 ];
 
+/// Whether a key, or a variable, is called like what only two sides should know.
+pub(super) fn is_secretive(name: &str) -> bool {
+    let name = name.to_lowercase().replace('_', "-");
+    SECRETIVE.iter().any(|secretive| name.contains(secretive))
+}
+
 /// Whether the key that ends `before` is a secret's, or was meant to be.
 fn names_a_secret(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t', '"', '\'']);
@@ -40,8 +46,7 @@ fn names_a_secret(before: &str) -> bool {
         .to_lowercase();
     let elsewhere = ["secret_file", "secret_env"];
     !elsewhere.contains(&&*key)
-        && (SECRETIVE.iter().any(|name| key.contains(name))
-            || strsim::jaro_winkler(&key, "secret") > 0.85)
+        && (is_secretive(&key) || strsim::jaro_winkler(&key, "secret") > 0.85)
 }
 
 /// Writes the value at the start of `text` to `shown`, blotted out, and returns what follows it.

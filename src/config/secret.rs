@@ -1,6 +1,6 @@
 //! What affinity cookies are signed with: `secret`, `secret_file`, `secret_env`
 
-use std::{fmt, fs};
+use std::{env::VarError, fmt, fs};
 
 use super::{
     diagnostics::Problem,
@@ -137,11 +137,13 @@ fn from_file(field: &Field<'_>) -> Result<String, Reported> {
 fn from_variable(field: &Field<'_>) -> Result<String, Reported> {
     let expected = "the name of an environment variable";
     let name = non_empty(field, expected)?;
-    (field.reading.surroundings.variable)(name).ok_or_else(|| {
-        let message = format!(
-            "the environment variable `{}` is not set",
-            name.escape_debug()
-        );
-        field.fault(message, "expected one with the secret in it")
+    (field.reading.surroundings.variable)(name).map_err(|error| {
+        let why = match error {
+            VarError::NotPresent => "not set",
+            VarError::NotUnicode(_) => "not Unicode",
+        };
+        let name = name.escape_debug();
+        let message = format!("the environment variable `{name}` is {why}");
+        field.fault(message, "expected the name of one with the secret in it")
     })
 }

@@ -192,7 +192,7 @@ impl<'a> Section<'a> {
             key,
             key_place: written.span(),
             place: value.span(),
-            value: value.get_ref(),
+            written: value.get_ref(),
         })
     }
 

@@ -1,6 +1,9 @@
 //! What a reading takes from outside the text.
 
-use std::{env, path::Path};
+use std::{
+    env::{self, VarError},
+    path::Path,
+};
 
 use rustls::pki_types::CertificateDer;
 
@@ -9,7 +12,7 @@ pub(super) struct Surroundings<'a> {
     /// Where relative paths start.
     pub(super) base: &'a Path,
     /// The value of an environment variable.
-    pub(super) variable: fn(&str) -> Option<String>,
+    pub(super) variable: fn(&str) -> Result<String, VarError>,
     /// The authorities that the system trusts.
     pub(super) authorities: fn() -> Vec<CertificateDer<'static>>,
 }
@@ -19,7 +22,7 @@ impl<'a> Surroundings<'a> {
     pub(super) fn real(base: &'a Path) -> Self {
         Self {
             base,
-            variable: |name| env::var(name).ok(),
+            variable: |name| env::var(name),
             authorities: || rustls_native_certs::load_native_certs().certs,
         }
     }

@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A string, which `expected` describes.
 pub(super) fn text<'a>(field: &Field<'a>, expected: &str) -> Result<&'a str, Reported> {
-    match field.value {
+    match field.value()? {
         DeValue::String(text) => Ok(text),
         _ => Err(field.mistyped(expected)),
     }
@@ -32,8 +32,8 @@ pub(super) fn text<'a>(field: &Field<'a>, expected: &str) -> Result<&'a str, Rep
 
 /// `true` or `false`.
 pub(super) fn boolean(field: &Field<'_>) -> Result<bool, Reported> {
-    match field.value {
-        DeValue::Boolean(boolean) => Ok(*boolean),
+    match *field.literal()? {
+        DeValue::Boolean(boolean) => Ok(boolean),
         _ => Err(field.mistyped("`true` or `false`")),
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn integer(field: &Field<'_>, range: RangeInclusive<u64>) -> Result<u
         MANY => format!("an integer from {start}"),
         end => format!("an integer from {start} to {end}"),
     };
-    let DeValue::Integer(integer) = field.value else {
+    let DeValue::Integer(integer) = &*field.literal()? else {
         return Err(field.mistyped(&expected));
     };
     i128::from_str_radix(integer.as_str(), integer.radix())
@@ -118,7 +118,7 @@ pub(super) fn or_off<T>(
     field: &Field<'_>,
     read: impl FnOnce(&Field<'_>) -> Result<T, Reported>,
 ) -> Result<Option<T>, Reported> {
-    match field.value {
+    match field.value()? {
         DeValue::String(text) if text == "off" => Ok(None),
         _ => read(field).map(Some),
     }
@@ -126,7 +126,7 @@ pub(super) fn or_off<T>(
 
 /// A number of bytes.
 pub(super) fn size(field: &Field<'_>, range: RangeInclusive<ByteSize>) -> Result<usize, Reported> {
-    let bytes = match field.value {
+    let bytes = match &*field.literal()? {
         DeValue::String(text) => text.parse::<ByteSize>().map_err(|_| {
             let message = format!("`{}` is not a size", field.key);
             field.fault(message, format!("expected {A_SIZE}"))

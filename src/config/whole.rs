@@ -18,7 +18,7 @@ use super::{
 /// The configuration in `text`, or everything that is wrong with it: at least one problem.
 pub(super) fn read(text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Vec<Problem>> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    Reading::new(text, surroundings, &errors).whole(root.get_ref(), config)
+    Reading::new(text, root.get_ref(), &errors, surroundings).whole(config)
 }
 
 /// The configuration in the top-level table.

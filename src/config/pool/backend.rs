@@ -106,7 +106,7 @@ impl Backend {
         field: &Field<'_>,
         max_tunnels: Option<NonZeroUsize>,
     ) -> Result<Spanned<Self>, Reported> {
-        match field.value {
+        match field.value()? {
             DeValue::Table(_) => field.table(|section| Self::read_table(section, max_tunnels)),
             DeValue::String(_) => field.placed(|field| {
                 Ok(Self {

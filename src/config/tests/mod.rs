@@ -15,7 +15,7 @@ mod rendering;
 mod sections;
 mod together;
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, env::VarError, path::Path};
 
 use super::{Config, Problem, Problems, surroundings::Surroundings, whole};
 
@@ -63,7 +63,12 @@ fn backends(backends: &str, extra: &str) -> String {
 fn bare(base: &Path) -> Surroundings<'_> {
     Surroundings {
         base,
-        variable: |name| (name == "LONG").then(|| "a secret that is long".to_owned()),
+        variable: |name| {
+            let is_set = name == "LONG";
+            is_set
+                .then(|| "a secret that is long".to_owned())
+                .ok_or(VarError::NotPresent)
+        },
         authorities: Vec::new,
     }
 }
@@ -107,7 +112,9 @@ fn said(problem: &Problem) -> String {
         problem.context(),
         problem.help(),
     ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    let notes = problem.notes();
+    let parts = parts.into_iter().flatten().chain(notes);
+    parts.collect::<Vec<_>>().join("\n")
 }
 
 /// Asserts that the one problem of `text`, on the line that has `place`, is told in words that

@@ -30,8 +30,8 @@ fn keys_of(text: &str) -> Keys {
     let (root, errors) = DeTable::parse_recoverable(text);
     assert!(errors.is_empty(), "{errors:?}");
     let surroundings = bare(Path::new("nowhere"));
-    let reading = Reading::new(text, &surroundings, &errors);
-    let _ = reading.whole(root.get_ref(), whole::config);
+    let reading = Reading::new(text, root.get_ref(), &errors, &surroundings);
+    let _ = reading.whole(whole::config);
     reading.keys.take()
 }
 

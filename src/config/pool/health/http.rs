@@ -71,7 +71,7 @@ impl Statuses {
     }
 
     fn read(field: &Field<'_>) -> Result<Self, Reported> {
-        if let DeValue::Integer(_) = field.value {
+        if let DeValue::Integer(_) = *field.literal()? {
             // The range fits.
             let status = integer(field, 200..=599)?;
             return Ok(Self::only(u16::try_from(status).unwrap_or(200)));
