@@ -14,6 +14,7 @@ mod reference;
 mod rendering;
 mod sections;
 mod together;
+mod variables;
 
 use std::{collections::BTreeSet, env::VarError, path::Path};
 
