@@ -188,10 +188,8 @@ impl Options {
             AffinityBy::Cookie => "cookie",
             AffinityBy::Ip => "ip",
         };
-        let pool = table([
-            ("backends", self.backend.clone().into()),
-            ("affinity", affinity.into()),
-        ]);
+        let backends: Vec<_> = self.backend.iter().map(literal).collect();
+        let pool = table([("backends", backends.into()), ("affinity", affinity.into())]);
         table([
             ("listener", listeners.collect::<Vec<_>>().into()),
             ("route", vec![table([("pool", "default".into())])].into()),
@@ -202,11 +200,16 @@ impl Options {
     fn tls(&self) -> Option<Table> {
         let (chain, key) = (self.tls_cert.as_ref()?, self.tls_key.as_ref()?);
         let certificate = table([
-            ("chain", chain.to_string_lossy().into_owned().into()),
-            ("key", key.to_string_lossy().into_owned().into()),
+            ("chain", literal(chain.to_string_lossy())),
+            ("key", literal(key.to_string_lossy())),
         ]);
         Some(table([("certificates", vec![certificate].into())]))
     }
+}
+
+/// A value that stands for `text` as it is: on a command line variables are the shell's.
+fn literal(text: impl AsRef<str>) -> Value {
+    text.as_ref().replace("${", "$${").into()
 }
 
 fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {

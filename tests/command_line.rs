@@ -47,6 +47,37 @@ async fn a_wrong_file_is_refused_with_all_its_problems_and_their_places() {
 }
 
 #[tokio::test]
+async fn a_file_takes_values_from_the_environment() {
+    let folder = Folder::new();
+    folder.write("proxy.toml", &WRONG.replace("no-slash", "${LONGWIRE_PATH}"));
+    folder.write(
+        "right.toml",
+        &WRONG
+            .replace("nonsense", "127.0.0.1:${LONGWIRE_PORT:-8080}")
+            .replace("no-slash", "${LONGWIRE_PATH}"),
+    );
+
+    let unset = folder.run(&["check"]).await;
+    let place = ["proxy.toml:5:9", "`LONGWIRE_PATH` is not set"];
+    unset.is_failure_with(1, &place);
+    let arguments = ["check", "--config", "right.toml"];
+    let set = folder
+        .run_with(("LONGWIRE_PATH", "/chat"), &arguments)
+        .await;
+    assert_eq!(set.code, Some(0), "{set:?}");
+    let wrong = folder.run_with(("LONGWIRE_PATH", "chat"), &arguments).await;
+    wrong.is_failure_with(1, &["right.toml:5:8", "expands to `chat`"]);
+}
+
+#[tokio::test]
+async fn options_are_taken_as_they_are() {
+    let options = ["--listen", "127.0.0.1:0", "--backend", "${HOME}:1"];
+    let outcome = Folder::new().run(&options).await;
+    outcome.is_failure_with(1, &["`${HOME}:1` is no backend"]);
+    assert!(!outcome.stderr.contains("expands"), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_missing_file_is_named_with_the_way_to_do_without() {
     for arguments in [&["check"][..], &["-t"], &["run"], &[]] {
         let outcome = Folder::new().run(arguments).await;

@@ -179,9 +179,11 @@ impl Problem {
         self
     }
 
-    /// Says what a marked value is.
-    pub(super) fn noting(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+    /// Says what a marked value is, once.
+    pub(super) fn noting(mut self, note: &str) -> Self {
+        if !self.notes().any(|noted| noted == note) {
+            self.notes.push(note.to_owned());
+        }
         self
     }
 

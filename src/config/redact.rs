@@ -113,6 +113,7 @@ mod tests {
             "Secret = \"hush\"",
             "affinity.secret = [\"hush\"]",
             "é.secret = \"hush\"",
+            "x_api_key = \"hush\"",
         ] {
             let shown = redacted(text);
             assert!(!shown.contains("hush"), "{text} became {shown}");

@@ -68,12 +68,14 @@ impl Folder {
 
     /// Runs the program to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Outcome {
-        let output = self.command(arguments).output().await.unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(self.command(arguments)).await
+    }
+
+    /// Runs the program to its end, with a variable in its environment.
+    pub(crate) async fn run_with(&self, variable: (&str, &str), arguments: &[&str]) -> Outcome {
+        let mut command = self.command(arguments);
+        command.env(variable.0, variable.1);
+        Outcome::of(command).await
     }
 
     /// Starts the program.
@@ -104,6 +106,17 @@ impl Folder {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         command
+    }
+}
+
+impl Outcome {
+    async fn of(mut command: Command) -> Self {
+        let output = command.output().await.unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 
