@@ -7,7 +7,7 @@ use http::HeaderValue;
 use crate::{
     config::{self, HostPattern, OnBackendLoss, Refusal},
     pool::Pool,
-    tunnel::Policy,
+    tunnel::{Policy, registry::RouteId},
 };
 
 /// Every route, the most specific first.
@@ -21,6 +21,7 @@ pub(super) struct Routes {
 pub(super) struct Route {
     /// Its host and path, as they are logged.
     pub(super) name: String,
+    pub(super) id: RouteId,
     pub(super) pool: Arc<Pool>,
     pub(super) set_host: Option<HeaderValue>,
     pub(super) policy: Arc<Policy>,
@@ -34,6 +35,7 @@ impl Routes {
     pub(super) fn new(config: &config::Config, pools: &[Arc<Pool>]) -> Self {
         let route = |route: &config::Route| {
             Arc::new(Route {
+                id: RouteId::of(&route.to_string()),
                 name: route.to_string(),
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),

@@ -116,6 +116,7 @@ impl Exchange<'_> {
     fn nascent(&self, lease: Lease, replay: Option<Replay>) -> Nascent {
         let worker = self.arrival.connection.worker;
         let place = self.terms.registry.enter(worker, lease.backend().id());
+        place.came_by(self.route.id);
         let record = Arc::clone(self.arrival.record);
         let (lease, reconnect) = match (replay, self.route.on_backend_loss) {
             (Some(replay), OnBackendLoss::Reconnect { buffer }) => {

@@ -7,7 +7,12 @@ use arc_swap::ArcSwap;
 use tokio::{sync::watch, task::JoinSet, time::interval};
 
 use super::{draining::draining, rebalancing::rebalancing};
-use crate::{config::Removed, pool::Pool, proxy::Proxy, tunnel::registry::Registry};
+use crate::{
+    config::Removed,
+    pool::Pool,
+    proxy::Proxy,
+    tunnel::registry::{Registry, RouteId},
+};
 
 /// What is looked after, until dropped.
 #[derive(Debug)]
@@ -30,8 +35,10 @@ struct Ward {
 #[derive(Debug, Clone)]
 pub(super) struct Charge {
     pub(super) pool: Arc<Pool>,
-    /// What becomes of the tunnels of backends that are not in it any more.
+    /// What becomes of the tunnels of backends that are not in it any more, and of those that came
+    /// by routes that are not there any more.
     pub(super) removed: Removed,
+    pub(super) removed_routes: Vec<RouteId>,
 }
 
 impl Care {

@@ -77,7 +77,11 @@ async fn drain(
 
 /// What the tunnels of those backends are told that are to lose them.
 fn orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)> {
-    let Charge { pool, removed } = &*charge.borrow();
+    let Charge {
+        pool,
+        removed,
+        removed_routes,
+    } = &*charge.borrow();
     let now = Instant::now();
     let code = pool.drain().code;
     let draining = pool.backends().iter().filter(|member| pool.drains(member));
@@ -87,10 +91,15 @@ fn orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)>
     });
     let removed = match removed {
         Removed::Keep => None,
-        Removed::Drain => Some(
-            pool.former()
-                .map(|id| (Whose::Backend(id), removed_order(code))),
-        ),
+        Removed::Drain => {
+            let backends = pool.former().map(Whose::Backend);
+            let routes = removed_routes.iter().copied().map(Whose::Route);
+            Some(
+                backends
+                    .chain(routes)
+                    .map(|whose| (whose, removed_order(code))),
+            )
+        }
     };
     draining.chain(removed.into_iter().flatten()).collect()
 }
@@ -100,7 +109,7 @@ fn removed_order(code: DrainCode) -> &'static CloseOrder {
         CloseOrder {
             cause: Cause::Draining,
             code,
-            reason: "backend was removed",
+            reason: "removed from the configuration",
         }
     }
     match code {

@@ -40,7 +40,7 @@ use crate::{
     pool::Pool,
     proxy::Proxy,
     tls::Acceptor,
-    tunnel::registry::Registry,
+    tunnel::registry::{Registry, RouteId},
 };
 
 /// How often the clocks of tunnels move.
@@ -60,6 +60,8 @@ pub struct Server {
     shared: Shared,
     /// Pools that are not configured any more, and whose backends somebody uses yet.
     dissolved: Vec<Arc<Pool>>,
+    /// Routes that are not configured any more, with the pools that they led to.
+    removed_routes: Vec<(RouteId, String)>,
     care: Care,
     /// Sent to when the server stops; whoever serves a connection listens.
     stopping: watch::Sender<()>,
@@ -110,6 +112,7 @@ impl Server {
             workers,
             shared,
             dissolved: Vec::new(),
+            removed_routes: Vec::new(),
             care,
             stopping: watch::Sender::default(),
             readiness,

@@ -1,12 +1,13 @@
 //! A new configuration for a server that runs: all that can fail is done before anything changes.
 
-use std::{fmt, mem, sync::Arc};
+use std::{collections::HashSet, fmt, mem, sync::Arc};
 
 use super::{Server, StartError, announce_routes, care::Charge, door::Door};
 use crate::{
     config::{self, Affinity, Config},
     pool::Pool,
     tls::Acceptor,
+    tunnel::registry::{Handle, RouteId},
 };
 
 /// Why a new configuration does not take effect.
@@ -24,7 +25,7 @@ pub enum ReloadError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     listeners: Count,
-    routes: usize,
+    routes: Count,
     pools: Count,
     /// Keys whose new values only another process can have.
     left: Vec<&'static str>,
@@ -122,8 +123,12 @@ impl Server {
             pools,
             doors,
         } = prepared;
+        let removed_routes = self.note_removed_routes(&config);
         let changes = Changes {
-            routes: config.routes.len(),
+            routes: Count {
+                removed: removed_routes,
+                ..Count::of(config.routes.len())
+            },
             left: left_to_another_process(&self.config, &config),
             pools: self.change_pools(pools, &config),
             listeners: self.change_doors(doors, &config),
@@ -131,6 +136,28 @@ impl Server {
         announce_routes(&config);
         self.config = config;
         changes
+    }
+
+    /// Takes note of the routes that are not in `config` any more, and says how many have just been
+    /// removed. They are remembered as long as they have tunnels.
+    fn note_removed_routes(&mut self, config: &Config) -> usize {
+        let id = |route: &config::Route| RouteId::of(&route.to_string());
+        let still: HashSet<_> = config.routes.iter().map(id).collect();
+        let tunnels = self
+            .shared
+            .registry
+            .tunnels(|_, route| !still.contains(&route));
+        let used: HashSet<_> = tunnels.iter().map(Handle::route).collect();
+        self.removed_routes
+            .retain(|(route, _)| used.contains(route));
+        let before = self.config.routes.iter();
+        let removed = before.filter(|route| !still.contains(&id(route)));
+        let removed: Vec<_> = removed
+            .map(|route| (id(route), self.config.pools[route.pool].name.clone()))
+            .collect();
+        let count = removed.len();
+        self.removed_routes.extend(removed);
+        count
     }
 
     fn change_pools(&mut self, versions: Vec<Version>, config: &Config) -> Count {
@@ -173,9 +200,14 @@ impl Server {
     pub(super) fn look_after_pools(&mut self, removed: config::Removed) {
         let pools = self.shared.pools.load();
         let all = pools.iter().chain(&self.dissolved);
-        let charges = all.map(|pool| Charge {
-            pool: Arc::clone(pool),
-            removed,
+        let charges = all.map(|pool| {
+            let routes = self.removed_routes.iter();
+            let own = routes.filter(|(_, of)| *of == pool.name());
+            Charge {
+                pool: Arc::clone(pool),
+                removed,
+                removed_routes: own.map(|(route, _)| *route).collect(),
+            }
         });
         self.care.look_after(charges.collect());
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     pacing::{Pace, Pacing},
-    registry::{CloseOrder, Handle, Registry},
+    registry::{CloseOrder, Handle, Registry, RouteId},
 };
 use crate::pool::backend::BackendId;
 
@@ -30,6 +30,8 @@ pub struct Drain {
 pub enum Whose {
     /// Those of a backend.
     Backend(BackendId),
+    /// Those that came by a route.
+    Route(RouteId),
     /// All there are.
     Everyone,
 }
@@ -117,7 +119,7 @@ impl Drain {
     /// Tells one of those that wait, and still are where they were.
     fn tell_one(&mut self) {
         while let Some(tunnel) = self.waiting.pop() {
-            let order = self.order(tunnel.backend());
+            let order = self.order(tunnel.backend(), tunnel.route());
             if order.is_some_and(|order| tunnel.close(order)) {
                 self.told += 1;
                 return;
@@ -134,7 +136,7 @@ impl Drain {
                 continue;
             }
             one.deadline = self.limit.map(|limit| now + limit);
-            let left = registry.served_by(|id| one.whose.includes(id));
+            let left = registry.tunnels(|backend, route| one.whose.includes(backend, route));
             cut += left.len();
             for tunnel in left {
                 tunnel.cut(one.order);
@@ -144,13 +146,13 @@ impl Drain {
     }
 
     fn tunnels(&self, registry: &Registry) -> Vec<Handle> {
-        registry.served_by(|id| self.order(id).is_some())
+        registry.tunnels(|backend, route| self.order(backend, route).is_some())
     }
 
-    /// What a tunnel that is served by that backend is told, if it is to close.
-    fn order(&self, backend: BackendId) -> Option<&'static CloseOrder> {
+    /// What a tunnel is told that is served by that backend and came by that route, if it is to close.
+    fn order(&self, backend: BackendId, route: RouteId) -> Option<&'static CloseOrder> {
         let mut draining = self.draining.iter();
-        let own = draining.find(|one| one.whose.includes(backend));
+        let own = draining.find(|one| one.whose.includes(backend, route));
         own.map(|one| one.order)
     }
 
@@ -160,10 +162,11 @@ impl Drain {
 }
 
 impl Whose {
-    /// Whether a tunnel is meant that is served by that backend.
-    fn includes(self, backend: BackendId) -> bool {
+    /// Whether a tunnel is meant that is served by that backend and came by that route.
+    fn includes(self, backend: BackendId, route: RouteId) -> bool {
         match self {
             Self::Backend(own) => own == backend,
+            Self::Route(own) => own == route,
             Self::Everyone => true,
         }
     }

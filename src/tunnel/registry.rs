@@ -13,6 +13,7 @@ use atomic_waker::AtomicWaker;
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Cause,
@@ -56,6 +57,8 @@ struct Live {
     waker: AtomicWaker,
     /// The backend that serves it.
     backend: AtomicU32,
+    /// The route that it came by.
+    route: AtomicU64,
     opened: Tick,
     order: OnceLock<&'static CloseOrder>,
     /// Whether it is to end without a word.
@@ -64,6 +67,10 @@ struct Live {
     stays: AtomicBool,
     has_ended: AtomicBool,
 }
+
+/// What stands for a route: the same for one of the same name, whatever else is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct RouteId(u64);
 
 /// A wish that a tunnel be closed by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +104,14 @@ pub struct Place {
     live: Arc<Live>,
     shard: Arc<Shard>,
     count: Arc<Count>,
+}
+
+impl RouteId {
+    /// The route that is called so.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self(xxh3_64(name.as_bytes()))
+    }
 }
 
 impl Registry {
@@ -239,10 +254,18 @@ impl Registry {
     /// The tunnels that are served by a backend that `is_meant`, in no order. It looks at every live
     /// tunnel, so it is for those who want to close some, and not for every moment.
     pub fn served_by(&self, is_meant: impl Fn(BackendId) -> bool) -> Vec<Handle> {
+        self.tunnels(|backend, _| is_meant(backend))
+    }
+
+    /// The same by their backend and the route that they came by.
+    pub fn tunnels(&self, is_meant: impl Fn(BackendId, RouteId) -> bool) -> Vec<Handle> {
         let mut served = Vec::new();
         for shard in &self.workers {
             let now = shard.clock.now();
-            let meant = shard.live.iter().filter(|live| is_meant(live.backend()));
+            let meant = shard
+                .live
+                .iter()
+                .filter(|live| is_meant(live.backend(), live.route()));
             served.extend(meant.map(|live| Handle {
                 age: now.since(live.opened),
                 live: Arc::clone(&live),
@@ -276,6 +299,7 @@ impl Live {
             due: AtomicU32::new(Tick::NEVER.to_bits()),
             waker: AtomicWaker::new(),
             backend: AtomicU32::new(backend.to_bits()),
+            route: AtomicU64::new(RouteId::default().0),
             opened,
             order: OnceLock::new(),
             is_cut: AtomicBool::new(false),
@@ -286,6 +310,10 @@ impl Live {
 
     fn backend(&self) -> BackendId {
         BackendId::from_bits(self.backend.load(Relaxed))
+    }
+
+    fn route(&self) -> RouteId {
+        RouteId(self.route.load(Relaxed))
     }
 
     /// Takes the order, unless there is one already, and says whether it did.
@@ -308,6 +336,12 @@ impl Handle {
     #[must_use]
     pub fn backend(&self) -> BackendId {
         self.live.backend()
+    }
+
+    /// The route that it came by.
+    #[must_use]
+    pub fn route(&self) -> RouteId {
+        self.live.route()
     }
 
     /// How long it had been open at least when it was listed, in whole seconds.
@@ -376,6 +410,11 @@ impl Place {
         self.live.has_ended.store(true, Relaxed);
         let is_own = |_: &u64, live: &Arc<Live>| Arc::ptr_eq(live, &self.live);
         self.shard.live.remove_if(&self.id, is_own);
+    }
+
+    /// Sets the route that the tunnel came by.
+    pub fn came_by(&self, route: RouteId) {
+        self.live.route.store(route.0, Relaxed);
     }
 
     /// Sets which backend serves the tunnel from now on.
