@@ -16,5 +16,8 @@ async fn the_next_request_on_a_kept_connection_is_served_as_the_new_configuratio
     let new = Proxy::fronting(&backends).route("path = \"/new\"");
     let changes = proxy.reload(new).await.unwrap();
 
-    assert_eq!(changes.to_string(), "1 listeners, 1 routes, 1 pools");
+    assert_eq!(
+        changes.to_string(),
+        "1 listeners, 1 (1 added, 1 removed) routes, 1 pools"
+    );
 }
