@@ -37,11 +37,11 @@ impl Incoming {
         };
         let mut header = &header[..];
         let [length, count] = [header.get_u32(), header.get_u32()].map(|size| size as usize);
-        if length > MAX_FRAME {
-            return Err(Error::TooLong(length));
-        }
-        if count > MAX_DESCRIPTORS {
-            return Err(Error::TooMany(count));
+        if length > MAX_FRAME || count > MAX_DESCRIPTORS {
+            return Err(Error::Oversized {
+                length,
+                descriptors: count,
+            });
         }
         if self.bytes.len() < HEADER + length {
             return Ok(None);

@@ -64,6 +64,17 @@ pub enum Error {
     /// More descriptors than go with a frame. Nothing was sent of it.
     #[error("{0} descriptors with a frame are more than the {MAX_DESCRIPTORS} that are allowed")]
     TooMany(usize),
+    /// The other process announces a frame that is beyond the limits.
+    #[error(
+        "the other process announces a frame of {length} bytes with {descriptors} descriptors: at \
+         most {MAX_FRAME} with {MAX_DESCRIPTORS} are allowed"
+    )]
+    Oversized {
+        /// Its length in bytes.
+        length: usize,
+        /// How many descriptors come with it.
+        descriptors: usize,
+    },
     /// An earlier frame was given up when half of it had been sent, so none can follow it.
     #[error("an earlier frame was sent by half")]
     SentByHalf,
@@ -129,7 +140,8 @@ impl Error {
     pub fn spares_channel(&self) -> bool {
         match self {
             Self::Unwritable(_) | Self::TooLong(_) | Self::TooMany(_) | Self::Unexpected(_) => true,
-            Self::SentByHalf
+            Self::Oversized { .. }
+            | Self::SentByHalf
             | Self::CutShort
             | Self::LeftSilently
             | Self::Protocol(_)

@@ -126,8 +126,8 @@ fn what_claims_to_be_too_large_is_refused_before_it_has_come() {
         incoming.next()
     };
     assert!(claim(MAX_FRAME, MAX_DESCRIPTORS).unwrap().is_none());
-    let error = claim(MAX_FRAME + 1, 0).unwrap_err();
-    assert!(matches!(error, Error::TooLong(length) if length == MAX_FRAME + 1));
-    let error = claim(1, MAX_DESCRIPTORS + 1).unwrap_err();
-    assert!(matches!(error, Error::TooMany(count) if count == MAX_DESCRIPTORS + 1));
+    for (length, descriptors) in [(MAX_FRAME + 1, 0), (1, MAX_DESCRIPTORS + 1)] {
+        let error = claim(length, descriptors).unwrap_err();
+        assert!(matches!(error, Error::Oversized { .. }) && !error.spares_channel());
+    }
 }
