@@ -8,6 +8,7 @@ mod rebalancing;
 mod reception;
 mod reload;
 mod stopping;
+pub mod upgrade;
 mod workers;
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};

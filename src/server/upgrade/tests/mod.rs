@@ -1,0 +1,5 @@
+mod change;
+mod getting_ready;
+mod rig;
+mod trouble;
+mod tunnels;
