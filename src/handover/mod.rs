@@ -1,12 +1,16 @@
 //! What passes between a process and the one that takes over from it.
 //!
-//! A [`Channel`] is a Unix stream socket that carries frames. A frame is a value written as JSON,
+//! A [`Program`] is started again by the process that runs it, and gets a [`Channel`] to it, the
+//! [`predecessor`]. A channel is a Unix stream socket that carries frames. A frame is a value written as JSON,
 //! and any number of open files that come with it. What the values mean is not decided here.
 
 mod incoming;
 mod outgoing;
+mod predecessor;
+mod program;
 mod receiver;
 mod sender;
+mod successor;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +20,11 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 pub use self::{
+    predecessor::{PredecessorError, predecessor},
+    program::{Program, StartError},
     receiver::{Received, Receiver},
     sender::Sender,
+    successor::{Fate, Successor},
 };
 
 /// The version of what the two processes say to each other. A message of a new kind, or another

@@ -1,5 +1,6 @@
 mod frames;
 mod greeting;
 mod pressure;
+mod processes;
 mod rig;
 mod wire;

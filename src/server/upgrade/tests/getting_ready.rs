@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::spawn;
+use tokio::{io::AsyncWriteExt, net::UnixStream, spawn};
 
 use super::rig::{WITHIN, channel};
 use crate::{
@@ -132,6 +132,22 @@ async fn what_does_not_listen_is_not_taken_over() {
     let (given, taken) = tokio::join!(giving, Taking::begin(new));
     assert!(matches!(taken, Err(Broken::Socket(_))));
     assert!(given.is_err());
+}
+
+#[tokio::test]
+async fn a_listening_socket_that_is_lost_on_its_way_is_missed() {
+    let (mut old, new) = UnixStream::pair().unwrap();
+    let frame = |text: &str, descriptors: u32| {
+        let length = u32::try_from(text.len()).unwrap();
+        let header = [length.to_be_bytes(), descriptors.to_be_bytes()].concat();
+        [&header, text.as_bytes()].concat()
+    };
+    let hello = frame(r#"{ "protocol": 1, "version": "1" }"#, 0);
+    // What the system drops leaves nothing else.
+    let sockets = frame(r#"{ "sockets": {} }"#, 2);
+    old.write_all(&[hello, sockets].concat()).await.unwrap();
+    let taken = Taking::begin(new.into()).await;
+    assert!(matches!(taken, Err(Broken::Incomplete(2))), "{taken:?}");
 }
 
 #[tokio::test]
