@@ -140,7 +140,7 @@ pub(super) fn tunnel(dossier: Dossier) -> (Ends, Parcel<Dossier>) {
     (Ends { client, backend }, parcel)
 }
 
-pub(super) fn named(name: impl ToString) -> Dossier {
+pub(super) fn named(name: &(impl ToString + ?Sized)) -> Dossier {
     Dossier::Named(name.to_string())
 }
 

@@ -11,7 +11,7 @@ use crate::server::upgrade::{Broken, Parcel};
 #[tokio::test]
 async fn when_it_dies_all_come_back_that_it_has_not_taken() {
     let (giving, mut new) = ready_for_the_rude().await;
-    let (mut offered, giving) = give(giving, (0..200).map(named));
+    let (mut offered, giving) = give(giving, (0..200).map(|index| named(&index)));
     let new = async move {
         for _ in 0..3 {
             let id = new.tunnel().await;
@@ -35,7 +35,7 @@ async fn when_it_dies_all_come_back_that_it_has_not_taken() {
 #[tokio::test(start_paused = true)]
 async fn when_it_hangs_few_are_on_their_way_and_all_come_back_soon() {
     let (giving, mut new) = ready_for_the_rude().await;
-    let (offered, giving) = give(giving, (0..200).map(named));
+    let (offered, giving) = give(giving, (0..200).map(|index| named(&index)));
     let began = Instant::now();
 
     let given = giving.await;
@@ -72,7 +72,7 @@ async fn when_it_takes_not_even_one_whole_it_comes_back_too() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_slow_is_waited_for_as_long_as_it_answers() {
     let (giving, mut new) = ready_for_the_rude().await;
-    let (mut offered, giving) = give(giving, (0..100).map(named));
+    let (mut offered, giving) = give(giving, (0..100).map(|index| named(&index)));
     let new = async move {
         for _ in 0..100 {
             let id = new.tunnel().await;
@@ -114,7 +114,7 @@ async fn the_old_process_may_take_its_time_between_two_tunnels() {
 #[tokio::test]
 async fn what_it_has_taken_counts_whatever_else_it_says() {
     let (giving, mut new) = ready_for_the_rude().await;
-    let (mut offered, giving) = give(giving, (0..3).map(named));
+    let (mut offered, giving) = give(giving, (0..3).map(|index| named(&index)));
     let new = async move {
         let ids = [new.tunnel().await, new.tunnel().await, new.tunnel().await];
         new.say(&json!({ "ready": {} })).await;

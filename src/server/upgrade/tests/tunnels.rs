@@ -10,7 +10,7 @@ use crate::{handover::MAX_FRAME, server::upgrade::Parcel};
 #[tokio::test]
 async fn every_tunnel_arrives_with_both_its_sockets() {
     let (giving, arriving) = ready().await;
-    let (offered, giving) = give(giving, (0..500).map(named));
+    let (offered, giving) = give(giving, (0..500).map(|index| named(&index)));
     let arrived = Rc::default();
     let taking = arriving.take(|parcel: Parcel<Dossier>| {
         let arrived: Rc<RefCell<Vec<_>>> = Rc::clone(&arrived);
@@ -24,7 +24,7 @@ async fn every_tunnel_arrives_with_both_its_sockets() {
     assert_eq!(taken.unwrap(), 500);
     for (index, (mut offered, parcel)) in offered.into_iter().zip(arrived.take()).enumerate() {
         assert!(offered.is_taken());
-        assert_eq!(parcel.dossier, named(index));
+        assert_eq!(parcel.dossier, named(&index));
         offered.ends.talk_through(parcel);
     }
 }
