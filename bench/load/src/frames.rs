@@ -48,6 +48,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         }
     }
 
+    /// The stream, and what of it has been read already.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.io, self.inbox)
+    }
+
     /// Sends bytes as they are.
     pub async fn send(&mut self, frame: &[u8]) -> io::Result<()> {
         self.io.write_all(frame).await?;

@@ -1,10 +1,12 @@
 //! What the benchmark needs besides the proxies: clients with a backend for them (`drive`), a blind
 //! relay as the floor of what a proxy can cost (`relay`), and for storms a crowd of clients that
-//! come back (`crowd`) to backends that a crowd is too much for (`slow`).
+//! come back (`crowd`) to backends that a crowd is too much for (`slow`). For operations on a proxy
+//! there are clients and backends whose tunnels ought to outlast them (`talk`).
 
 mod backend;
 mod client;
 mod comeback;
+mod conversation;
 mod crew;
 mod crowd;
 mod drive;
@@ -13,11 +15,15 @@ mod journal;
 mod order;
 mod relay;
 mod slow;
+mod talk;
 mod tally;
 mod target;
 mod tickets;
+mod unblocked;
+mod visits;
+mod words;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
@@ -68,6 +74,21 @@ enum Part {
         #[arg(long)]
         journal: PathBuf,
     },
+    /// Backends, and clients whose tunnels are never silent. They obey like those of `drive`.
+    Talk {
+        /// Where a backend listens; may be repeated.
+        #[arg(long = "backend", required = true)]
+        backends: Vec<SocketAddr>,
+        /// What clients connect to.
+        #[arg(long)]
+        plain: SocketAddr,
+        /// The same over TLS.
+        #[arg(long)]
+        tls: SocketAddr,
+        /// Each side of a tunnel says a message every so many milliseconds.
+        #[arg(long)]
+        period: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -88,5 +109,11 @@ fn main() -> anyhow::Result<()> {
             seed,
         } => crowd::run(target, &journal, seed),
         Part::Slow { listen, journal } => slow::run(listen, &journal),
+        Part::Talk {
+            backends,
+            plain,
+            tls,
+            period,
+        } => talk::run(&backends, plain, tls, Duration::from_millis(period)),
     }
 }
