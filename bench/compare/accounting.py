@@ -33,7 +33,12 @@ def machine_cpu_seconds() -> float:
 
 def pss_bytes(pids: list[int]) -> int:
     """The proportional set size: a page that several processes share counts once in all."""
-    return sum(_pss(pid) for pid in pids)
+    return sum(_resident(pid, "Pss:") for pid in pids)
+
+
+def rss_bytes(pids: list[int]) -> int:
+    """The resident set size: a page that several processes share counts in each."""
+    return sum(_resident(pid, "Rss:") for pid in pids)
 
 
 def _all_processes() -> list[int]:
@@ -58,10 +63,10 @@ def _clock(pid: int) -> int:
     return clock.value
 
 
-def _pss(pid: int) -> int:
+def _resident(pid: int, kind: str) -> int:
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError as error:
         raise Failure(f"the memory of process {pid} cannot be read: {error}") from error
-    line = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
+    line = next(line for line in rollup.splitlines() if line.startswith(kind))
     return int(line.split()[1]) * 1024

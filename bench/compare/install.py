@@ -66,9 +66,8 @@ def build_load() -> Path:
     return places.LOAD_TARGET / "release" / "load"
 
 
-def certificate() -> None:
+def certificate(folder: Path = places.CERTIFICATES) -> None:
     """Makes the certificate that all proxies use: ECDSA on P-256, the fastest of the usual ones."""
-    folder = places.CERTIFICATES
     if (folder / "both.pem").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)

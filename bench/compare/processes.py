@@ -120,7 +120,7 @@ def wait_for_port(port: int, process: Process, seconds: float = 15) -> None:
     """Waits until the process accepts connections."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if process.popen.poll() is not None:
+        if process.popen.poll() is not None and not accounting.session(process.popen.pid):
             raise Failure(f"it did not start: {process.last_words()}")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

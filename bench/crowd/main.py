@@ -11,7 +11,9 @@ from compare.processes import Ports
 from . import options, report
 from .contenders import Contender, longwire
 from .options import Options
+from .pace import BACKENDS, Pace
 from .rounds import Rounds
+from .scenarios import STEP
 from .stage import Theatre
 
 
@@ -56,6 +58,8 @@ def _facts(rounds: Rounds) -> dict[str, Any]:
         "machine": machine.describe(),
         "versions": {one.name: one.peer.version() for one in rounds.contenders},
         "roles": {one.name: one.peer.role.value for one in rounds.contenders},
+        "backends": BACKENDS,
+        "step": STEP,
     }
 
 
@@ -70,9 +74,17 @@ def _run(rounds: Rounds) -> bool:
 
 
 def _write(results: Path, rounds: Rounds, facts: dict[str, Any]) -> None:
-    table = report.markdown(rounds, facts)
+    table = report.markdown(rounds, facts, "A crowd comes back", _about(rounds.pace))
     (results / "table.md").write_text(table)
     report.write_json(results / "results.json", rounds, facts)
     print(table)
     conduct.draw("crowd/chart.py", results / "results.json", results)
     print(f"Results: {results}", file=sys.stderr)
+
+
+def _about(pace: Pace) -> str:
+    return (
+        f"{pace.tunnels:,} tunnels over {BACKENDS} backends, each of which needs "
+        f"{pace.work * 1000:g} ms for a handshake and does one at a time. Medians of "
+        f"{report.rounds_of(pace.rounds)} (`grow`: one). `never`: not within {pace.limit:g} s."
+    )

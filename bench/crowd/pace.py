@@ -29,7 +29,6 @@ class Pace:
     moved: int = 100
     watched: float = 26.0
     passers_by: int = 260
-    grow_rounds: int = 1
 
     def files(self) -> int:
         """How many files a process has to hold open: two a tunnel, and some."""

@@ -6,14 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .pace import BACKENDS, Pace
-from .rounds import Record, Rounds
-from .scenarios import STEP, Figure, Scenario
+from .rounds import Figure, Record, Rounds, Scenario
 
 
-def markdown(rounds: Rounds, facts: dict[str, Any]) -> str:
-    """The whole report."""
-    sections = [_head(rounds.pace, facts)]
+def markdown(rounds: Rounds, facts: dict[str, Any], title: str, about: str) -> str:
+    """The whole report; `about` says what was done, in a few sentences."""
+    sections = [_head(facts, title, about)]
     for scenario in rounds.scenarios:
         sections += [f"## {scenario.name}: {scenario.summary}", _table(rounds, scenario)]
         sections.append(_failures(rounds, scenario))
@@ -39,8 +37,6 @@ def write_json(path: Path, rounds: Rounds, facts: dict[str, Any]) -> None:
     ]
     everything = facts | {
         "pace": asdict(rounds.pace),
-        "backends": BACKENDS,
-        "step": STEP,
         "summaries": {scenario.name: scenario.summary for scenario in rounds.scenarios},
         "figures": medians,
         "records": [asdict(record) for record in rounds.records],
@@ -60,20 +56,22 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _head(pace: Pace, facts: dict[str, Any]) -> str:
+def rounds_of(count: int) -> str:
+    """In words."""
+    return "one round" if count == 1 else f"{count} rounds"
+
+
+def _head(facts: dict[str, Any], title: str, about: str) -> str:
     machine = facts["machine"]
     lines = [
-        "# A crowd comes back",
+        f"# {title}",
         "",
         f"{machine['date']}, {machine['cpu']}, {machine['cpus']} CPUs, {machine['memory']}, "
         f"Linux {machine['kernel']}, {machine['system']}, source at {machine['commit']}.",
         "",
         *(f"- {name}: {version}" for name, version in facts["versions"].items() if version),
         "",
-        f"{pace.tunnels:,} tunnels over {BACKENDS} backends, each of which needs "
-        f"{pace.work * 1000:g} ms for a handshake and does one at a time. Medians of "
-        f"{'one round' if pace.rounds == 1 else f'{pace.rounds} rounds'} (`grow`: one). "
-        f"`never`: not within {pace.limit:g} s.",
+        about,
     ]
     if not facts["is_complete"]:
         lines += ["", "**The run was broken off: some figures are missing.**"]
@@ -106,11 +104,11 @@ def _number(value: float) -> str:
 
 
 def _failures(rounds: Rounds, scenario: Scenario) -> str:
-    """Why tries failed, round by round, and which rounds came to nothing."""
+    """What went wrong for clients, round by round, and which rounds came to nothing."""
     records = [record for record in rounds.records if record.scenario == scenario.name]
     lines = [f"- {record.contender}, round {record.round}: {said}" for record in records
              if (said := _said(record))]  # fmt: skip
-    return "\n".join(["Failed tries, by what clients got:", "", *sorted(lines)]) if lines else ""
+    return "\n".join(["What clients got that went wrong:", "", *sorted(lines)]) if lines else ""
 
 
 def _said(record: Record) -> str:

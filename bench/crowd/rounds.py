@@ -4,15 +4,52 @@ import sys
 import time
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 from compare import accounting
 from compare.failure import Failure
+from compare.peers import Peer
 
-from .contenders import Contender
-from .pace import Pace
-from .scenarios import Outcome, Scenario
-from .stage import Theatre
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that is measured. None of it says more with more digits."""
+
+    name: str
+    title: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a scenario."""
+
+    values: dict[str, float]
+    # What went wrong for clients, and how often.
+    failures: dict[str, int]
+    # What the chart is drawn from.
+    series: dict[str, Any]
+
+
+class Contender(Protocol):
+    """A proxy that takes part."""
+
+    name: str
+    peer: Peer
+
+
+class Scenario(Protocol):
+    """Something that befalls a proxy."""
+
+    name: str
+    summary: str
+    figures: list[Figure]
+    # More rounds would say no more.
+    most_rounds: int
+
+    def perform(self, theatre: Any, contender: Any, pace: Any, number: int) -> Outcome:
+        """Does it in this round."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,15 +71,16 @@ class Rounds:
 
     contenders: list[Contender]
     scenarios: list[Scenario]
-    pace: Pace
-    theatre: Theatre
+    # How much is done, and what stages are built with: the scenarios know.
+    pace: Any
+    theatre: Any
     records: list[Record] = field(default_factory=list)
 
     def run(self) -> None:
         """Every scenario in every round. In each the proxies take turns."""
         for number in range(1, self.pace.rounds + 1):
             for scenario in self.scenarios:
-                if scenario.name == "grow" and number > self.pace.grow_rounds:
+                if number > scenario.most_rounds:
                     continue
                 taking_part = self.taking_part(scenario)
                 # Another one begins in each round.
@@ -69,10 +107,7 @@ class Rounds:
         began, busy = time.monotonic(), accounting.machine_cpu_seconds()
         outcome, failure = None, None
         try:
-            with self.theatre.stage(
-                contender, backends=scenario.backends, later=scenario.later, seed=number
-            ) as stage:
-                outcome = scenario.run(stage, self.pace)
+            outcome = scenario.perform(self.theatre, contender, self.pace, number)
         except Failure as reason:
             failure = str(reason)
         took = time.monotonic() - began
@@ -87,7 +122,7 @@ def _say(record: Record, scenario: Scenario, seconds: float) -> None:
     values: dict[str, Any] = record.outcome.values if record.outcome else {}
     said = " ".join(f"{values[figure.name]:.3g}" for figure in scenario.figures if values)
     print(
-        f"round {record.round} {record.scenario:5} {record.contender:14} {seconds:5.1f} s  {said}"
+        f"round {record.round} {record.scenario:11} {record.contender:14} {seconds:5.1f} s  {said}"
         f"  {record.failure or ''}".rstrip(),
         file=sys.stderr,
         flush=True,

@@ -1,37 +1,20 @@
 """The scenarios: what befalls the crowd, and which figures come of it."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import journals
+from .contenders import Contender
 from .journals import BackendStory, CrowdStory
 from .pace import BACKENDS, Pace
-from .stage import Stage
+from .rounds import Figure, Outcome
+from .stage import Stage, Theatre
 
 # How fine the charts are, in seconds.
 STEP = 0.25
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Something that is measured. None of it says more with more digits."""
-
-    name: str
-    title: str
-    unit: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a scenario."""
-
-    values: dict[str, float]
-    # Why tries failed, and how often.
-    failures: dict[str, int]
-    # What the chart is drawn from.
-    series: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +28,14 @@ class Scenario:
     later: int
     figures: list[Figure]
     run: Callable[[Stage, Pace], Outcome]
+    most_rounds: int = sys.maxsize
+
+    def perform(self, theatre: Theatre, contender: Contender, pace: Pace, number: int) -> Outcome:
+        """Does it in this round."""
+        with theatre.stage(
+            contender, backends=self.backends, later=self.later, seed=number
+        ) as stage:
+            return self.run(stage, pace)
 
 
 _STORM = [
@@ -207,5 +198,6 @@ SCENARIOS = [
         _cold,
     ),
     Scenario("blink", "all clients lose their tunnels at once", BACKENDS, 0, _STORM, _blink),
-    Scenario("grow", "a third backend joins two that have all tunnels", 2, 1, _GROW, _grow),
+    # Nothing in it is left to chance.
+    Scenario("grow", "a third backend joins two that have all tunnels", 2, 1, _GROW, _grow, 1),
 ]

@@ -38,11 +38,13 @@ pub struct Visits {
 impl Visits {
     /// They go to each of the targets in turn.
     pub fn new(targets: Vec<Rc<Target>>) -> Self {
+        let longest = u64::try_from(PATIENCE.as_micros()).expect("it is short");
+        let microseconds = Histogram::new_with_max(longest, 3).expect("three digits are allowed");
         Self {
             targets,
             done: Cell::default(),
             failed: RefCell::default(),
-            microseconds: RefCell::new(Histogram::new(3).expect("three digits are allowed")),
+            microseconds: RefCell::new(microseconds),
             stream: RefCell::default(),
         }
     }

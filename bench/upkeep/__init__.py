@@ -1,0 +1,1 @@
+"""What operating a proxy costs those who are connected: see bench/README.md."""
