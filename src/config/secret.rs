@@ -37,6 +37,12 @@ impl Secret {
         }
     }
 
+    /// The random key of another process that this one takes over from.
+    #[must_use]
+    pub fn found(key: [u8; 32]) -> Self {
+        Self { key, random: true }
+    }
+
     /// The key itself.
     #[must_use]
     pub fn key(&self) -> &[u8; 32] {

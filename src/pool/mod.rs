@@ -8,6 +8,7 @@ pub mod connect;
 mod departures;
 mod health;
 pub mod idle;
+mod memory;
 pub mod outlier;
 pub mod rebalance;
 mod renewal;
@@ -25,7 +26,6 @@ use http::StatusCode;
 use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
-pub use self::selection::{Selected, Selection};
 use self::{
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::{Affinity, Asker},
@@ -37,6 +37,10 @@ use self::{
     retries::Retries,
     standing::State,
     vitals::Vitals,
+};
+pub use self::{
+    memory::Memory,
+    selection::{Selected, Selection},
 };
 use crate::{
     config::{self, Intent, OnDown},

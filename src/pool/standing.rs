@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::Intent;
@@ -33,10 +34,23 @@ pub(super) struct Standing {
     epoch: Instant,
     intent: AtomicU8,
     is_down: AtomicBool,
-    /// In milliseconds from the epoch; 0 if it never was.
+    /// In milliseconds from the epoch, which lies before this process; 0 if it never was.
     ejected_until: AtomicU64,
     /// When it came back last, in milliseconds from the epoch; 0 if it was never away.
     back_since: AtomicU64,
+}
+
+/// What is known of a backend, with times as seen from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Memory {
+    #[serde(default)]
+    is_down: bool,
+    /// How long it is still left out.
+    #[serde(default)]
+    ejected_for: Option<Duration>,
+    /// How long ago it came back, if it was away.
+    #[serde(default)]
+    back_for: Option<Duration>,
 }
 
 /// A full share; others are fractions of it.
@@ -45,10 +59,15 @@ pub(super) const FULL: u64 = 1_000;
 /// What a backend gets that has just come back: enough to warm up with.
 const FIRST: u64 = FULL / 10;
 
+/// How much of its past can be learnt from another process.
+const KNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Standing {
     pub(super) fn new(intent: Intent) -> Self {
         Self {
-            epoch: Instant::now(),
+            epoch: Instant::now()
+                .checked_sub(KNOWN)
+                .unwrap_or_else(Instant::now),
             intent: AtomicU8::new(intent as u8),
             is_down: AtomicBool::new(false),
             ejected_until: AtomicU64::new(0),
@@ -83,7 +102,40 @@ impl Standing {
         is_new
     }
 
+    /// What is to be told of it, but for what the operator wants.
+    pub(super) fn memory(&self, now: Instant) -> Memory {
+        let millis = self.millis(now);
+        let ejected = self.ejected_until.load(Relaxed).checked_sub(millis);
+        let back = self.back_since.load(Relaxed);
+        let back_for = (back > 0).then(|| millis.checked_sub(back)).flatten();
+        Memory {
+            is_down: self.is_down(),
+            ejected_for: ejected.filter(|left| *left > 0).map(Duration::from_millis),
+            back_for: back_for.map(Duration::from_millis),
+        }
+    }
+
+    /// Is as it was told to be at `now`.
+    pub(super) fn remember(&self, memory: &Memory, now: Instant) {
+        if let Some(back) = memory.back_for.and_then(|back| now.checked_sub(back)) {
+            self.comes_back(back);
+        }
+        if let Some(left) = memory.ejected_for {
+            self.eject(now + left);
+        }
+        if memory.is_down {
+            self.goes_down();
+        }
+    }
+
     /// What the operator wants.
+    pub(super) fn intent(&self) -> Intent {
+        let all = [Intent::Ready, Intent::Draining, Intent::Maintenance];
+        let own = all.into_iter().find(|intent| self.is_meant_to(*intent));
+        own.unwrap_or_default()
+    }
+
+    /// Whether that is what the operator wants.
     pub(super) fn is_meant_to(&self, intent: Intent) -> bool {
         self.intent.load(Relaxed) == intent as u8
     }
@@ -216,6 +268,39 @@ mod tests {
         standing.comes_up(Instant::now());
         assert_eq!(state(&standing), State::Ready);
         assert_eq!(share(&standing), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_of_one_another_process_can_learn() {
+        advance(WINDOW).await;
+        let (well, ejected, down) = (standing(), standing(), standing());
+        ejected.eject(Instant::now() + WINDOW);
+        down.goes_down();
+        let told = [&well, &ejected, &down].map(|standing| standing.memory(Instant::now()));
+        advance(WINDOW * 10).await;
+        let now = Instant::now();
+        let learnt = told.map(|memory| {
+            let standing = standing();
+            standing.remember(&memory, now);
+            standing
+        });
+        let states = learnt.each_ref().map(state);
+        assert_eq!(states, [State::Ready, State::Ejected, State::Down]);
+        advance(WINDOW).await;
+        assert_eq!(state(&learnt[1]), State::Ready);
+        assert_eq!(learnt.each_ref().map(share), [FULL, FIRST, FULL]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_back_goes_on_to_do_so_in_another_process() {
+        let old = standing();
+        old.goes_down();
+        old.comes_up(Instant::now());
+        advance(WINDOW / 2).await;
+        let memory = old.memory(Instant::now());
+        let new = standing();
+        new.remember(&memory, Instant::now());
+        assert_eq!(share(&new), FULL / 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
 };
 
+use serde::{Deserialize, Serialize};
 use toml::{Spanned, de::DeValue};
 
 use crate::config::{
@@ -31,7 +32,8 @@ pub struct Backend {
 }
 
 /// `state`: what the operator wants of a backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Intent {
     /// It takes clients.
     #[default]

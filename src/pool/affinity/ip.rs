@@ -77,6 +77,28 @@ impl Memory {
         })
     }
 
+    /// Those that are remembered.
+    pub(super) fn clients(&self) -> Vec<(IpAddr, BackendId, Instant)> {
+        let clients = self.clients.iter();
+        let remembered = clients.filter(|client| self.is_remembered(client));
+        remembered
+            .map(|client| (*client.key(), client.backend, client.seen))
+            .collect()
+    }
+
+    /// Remembers the index of the backend that the client at `ip` had when it was `seen`, unless
+    /// something newer is known of it.
+    pub(super) fn remember_since(&self, ip: IpAddr, backend: usize, seen: Instant) {
+        let backend = self.members[backend];
+        let tunnels = 0;
+        let client = Client {
+            backend,
+            tunnels,
+            seen,
+        };
+        self.clients.entry(self.client(ip)).or_insert(client);
+    }
+
     /// The key that ranks backends for a client that is not remembered.
     pub(super) fn key(&self, ip: IpAddr) -> Vec<u8> {
         match self.client(ip) {
@@ -183,6 +205,25 @@ mod tests {
         drop(hold);
         advance(HOUR).await;
         assert_eq!(after.recall(ip("192.0.2.2")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_memory_knows_another_can_learn_and_nothing_newer_is_lost() {
+        let (old, new) = (memory(), memory());
+        old.remember(ip("192.0.2.1"), 1, Use::Request);
+        old.remember(ip("192.0.2.2"), 2, Use::Request);
+        advance(HOUR / 2).await;
+        new.remember(ip("192.0.2.2"), 3, Use::Request);
+        for (ip, id, seen) in old.clients() {
+            let index = old.members.iter().position(|member| *member == id);
+            new.remember_since(ip, index.unwrap(), seen);
+        }
+        assert_eq!(new.recall(ip("192.0.2.1")), Some(1));
+        assert_eq!(new.recall(ip("192.0.2.2")), Some(3));
+        advance(HOUR / 2).await;
+        assert_eq!(new.recall(ip("192.0.2.1")), None, "its hour is over");
+        assert_eq!(new.recall(ip("192.0.2.2")), Some(3));
+        assert_eq!(old.clients(), []);
     }
 
     #[tokio::test]

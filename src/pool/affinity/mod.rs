@@ -22,7 +22,7 @@ use self::{
     ranking::Ranking,
 };
 use super::{
-    backend::{Backend, Use},
+    backend::{Backend, BackendId, Use},
     standing::FULL,
 };
 use crate::config;
@@ -136,6 +136,21 @@ impl Affinity {
     pub(super) fn remember(&mut self, before: &Self) {
         if let (By::Ip(memory), By::Ip(before)) = (&mut self.by, &before.by) {
             memory.share(before);
+        }
+    }
+
+    /// The clients that are remembered with the backends that they have, and when they were seen.
+    pub(super) fn clients(&self) -> Vec<(IpAddr, BackendId, Instant)> {
+        match &self.by {
+            By::Ip(memory) => memory.clients(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Remembers that a client had the backend with this index, and was `seen` then.
+    pub(super) fn remember_client(&self, ip: IpAddr, index: usize, seen: Instant) {
+        if let By::Ip(memory) = &self.by {
+            memory.remember_since(ip, index, seen);
         }
     }
 
