@@ -6,7 +6,8 @@ mod limit;
 use std::{
     io, iter,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    os::fd::{AsFd, BorrowedFd},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -37,6 +38,8 @@ const SAID_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    /// A client that was accepted and waits for a place in the limits.
+    waiting: Mutex<Option<(TcpStream, SocketAddr)>>,
     shared: Arc<Shared>,
 }
 
@@ -108,6 +111,7 @@ impl Listener {
             let _on_worker = worker.enter();
             Ok(Self {
                 socket: TcpListener::from_std(socket)?,
+                waiting: Mutex::default(),
                 shared: Arc::clone(&shared),
             })
         });
@@ -135,9 +139,20 @@ impl Listener {
         }
     }
 
+    /// A client that was accepted and waits for a place in the limits: it gets one beyond them. For
+    /// whoever accepts nobody any more.
+    pub fn accepted(&self) -> Option<Accepted> {
+        let (socket, peer) = self.waiting().take()?;
+        Some(Accepted {
+            socket,
+            peer,
+            permit: self.permit_beyond(),
+        })
+    }
+
     /// A client that waits in the system's queue, if there is one. For whoever is about to close the
     /// listener, and all that is in its queue with it.
-    pub fn accept_waiting(&self) -> Option<Accepted> {
+    pub fn accept_queued(&self) -> Option<Accepted> {
         // Not Tokio's, which may not know of it yet.
         let (socket, peer) = SockRef::from(&self.socket).accept().ok()?;
         socket.set_nonblocking(true).ok()?;
@@ -149,17 +164,21 @@ impl Listener {
     }
 
     /// The next client. While a limit is reached it waits, and those behind it in the system's
-    /// queue.
+    /// queue. If this is given up meanwhile, the client [waits on](Self::accepted).
     pub async fn accept(&self) -> Accepted {
         loop {
-            match self.socket.accept().await {
-                Ok((socket, peer)) => {
+            if self.waiting().is_some() {
+                let permit = self.shared.permit().await;
+                if let Some((socket, peer)) = self.waiting().take() {
                     return Accepted {
                         socket,
                         peer,
-                        permit: self.shared.permit().await,
+                        permit,
                     };
                 }
+            }
+            match self.socket.accept().await {
+                Ok(client) => *self.waiting() = Some(client),
                 Err(error) if is_shortage(&error) => {
                     if self.shared.said_short.is_due() {
                         warn!(listener = %self.address(), %error, "cannot accept for now");
@@ -170,6 +189,16 @@ impl Listener {
                 Err(_) => {}
             }
         }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<(TcpStream, SocketAddr)>> {
+        self.waiting.lock().expect("no holder panics")
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -255,7 +284,9 @@ fn is_shortage(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{iter, path::Path};
+    use std::{iter, num::NonZeroUsize, path::Path, pin::pin};
+
+    use futures_util::poll;
 
     use super::*;
     use crate::config::Config;
@@ -279,6 +310,34 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listeners[0].accept());
         assert!(accepted.socket.nodelay().unwrap());
         drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_for_a_place_is_not_lost_when_nobody_accepts_any_more() {
+        let mut config = Config::parse(TEXT, "test", Path::new("")).unwrap();
+        config.listeners[0].max_connections = Some(NonZeroUsize::MIN);
+        let here = Handle::current();
+        let workers = iter::once(&here).collect::<Vec<_>>();
+        let total = Limit::new(None);
+        let listeners = Listener::bind(&config.listeners[0], &total, workers.into_iter());
+        let listener = &listeners.unwrap()[0];
+        let _first = TcpStream::connect(listener.address()).await.unwrap();
+        let _place = listener.accept().await;
+
+        let second = TcpStream::connect(listener.address()).await.unwrap();
+        let third = TcpStream::connect(listener.address()).await.unwrap();
+        {
+            let mut accepting = pin!(listener.accept());
+            while listener.waiting().is_none() {
+                assert!(poll!(&mut accepting).is_pending());
+                tokio::task::yield_now().await;
+            }
+        }
+        let peer = |client: &TcpStream| client.local_addr().unwrap();
+        assert_eq!(listener.accepted().unwrap().peer, peer(&second));
+        assert!(listener.accepted().is_none());
+        assert_eq!(listener.accept_queued().unwrap().peer, peer(&third));
+        assert!(listener.accept_queued().is_none());
     }
 
     #[tokio::test]

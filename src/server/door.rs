@@ -1,6 +1,10 @@
 //! An address, and the way in behind it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
@@ -157,15 +161,33 @@ impl Door {
     }
 
     /// Lets nobody in any more but those who wait in the system's queue, which ends with it.
-    pub(super) async fn close(mut self) {
+    pub(super) async fn close(self) {
+        self.end(Reception::receive_queued).await;
+    }
+
+    /// Lets nobody in any more: its sockets, and whoever waits in their queues, are another
+    /// process's now.
+    pub(super) async fn leave(self) {
+        self.end(Reception::receive_accepted).await;
+    }
+
+    /// Receives clients for a last time.
+    async fn end<R>(mut self, last: impl Fn(Reception) -> R)
+    where
+        R: Future<Output = ()> + Send + 'static,
+    {
         self.receptions.shutdown().await;
         for reception in self.all_receptions() {
             let worker = self.workers.at(reception.here).handle();
-            self.receptions
-                .spawn_on(reception.receive_waiting(), worker);
+            self.receptions.spawn_on(last(reception), worker);
         }
         self.listeners.clear();
         while self.receptions.join_next().await.is_some() {}
+    }
+
+    /// Its listening sockets.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.listeners.iter().map(|listener| listener.as_fd())
     }
 
     fn all_receptions(&self) -> Vec<Reception> {

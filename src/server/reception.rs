@@ -48,9 +48,19 @@ impl Reception {
         }
     }
 
-    /// Receives those that wait in the system's queue, after whom nobody is received any more.
-    pub(super) async fn receive_waiting(self) {
-        while let Some(accepted) = self.listener.accept_waiting() {
+    /// Receives who was accepted already, after whom nobody is received any more.
+    pub(super) async fn receive_accepted(self) {
+        if let Some(accepted) = self.listener.accepted() {
+            self.admit(accepted);
+        }
+    }
+
+    /// Receives those too that wait in the system's queue.
+    pub(super) async fn receive_queued(self) {
+        if let Some(accepted) = self.listener.accepted() {
+            self.admit(accepted);
+        }
+        while let Some(accepted) = self.listener.accept_queued() {
             self.admit(accepted);
         }
     }
