@@ -85,7 +85,8 @@ pub struct BindError {
 }
 
 impl Listener {
-    /// Begins to listen as configured, once for each of the workers with these runtimes.
+    /// Begins to listen as configured, once for each of the workers with these runtimes, or on the
+    /// sockets that were inherited for the address: however many they are, the workers take turns.
     /// Connections count in `total` too.
     ///
     /// # Errors
@@ -93,13 +94,18 @@ impl Listener {
     pub fn bind<'w>(
         config: &config::Listener,
         total: &Arc<Limit>,
-        workers: impl ExactSizeIterator<Item = &'w Handle>,
+        workers: impl ExactSizeIterator<Item = &'w Handle> + Clone,
+        inherited: &mut Inherited,
     ) -> Result<Vec<Self>, BindError> {
         let error = |source| BindError {
             address: config.address,
             source,
         };
-        let sockets = listen(config.address, workers.len()).map_err(error)?;
+        let sockets = match inherited.take(config.address) {
+            none if none.is_empty() => listen(config.address, workers.len()),
+            sockets => adopt(sockets),
+        };
+        let sockets = sockets.map_err(error)?;
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         let shared = Arc::new(Shared {
             address: address.unwrap_or(config.address),
@@ -107,14 +113,17 @@ impl Listener {
             said_full: Said::default(),
             said_short: Said::default(),
         });
-        let listeners = sockets.into_iter().zip(workers).map(|(socket, worker)| {
-            let _on_worker = worker.enter();
-            Ok(Self {
-                socket: TcpListener::from_std(socket)?,
-                waiting: Mutex::default(),
-                shared: Arc::clone(&shared),
-            })
-        });
+        let listeners = sockets
+            .into_iter()
+            .zip(workers.cycle())
+            .map(|(socket, worker)| {
+                let _on_worker = worker.enter();
+                Ok(Self {
+                    socket: TcpListener::from_std(socket)?,
+                    waiting: Mutex::default(),
+                    shared: Arc::clone(&shared),
+                })
+            });
         listeners.collect::<io::Result<_>>().map_err(error)
     }
 
@@ -256,6 +265,14 @@ fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpList
     Ok(sockets.into_iter().map(Into::into).collect())
 }
 
+/// Sockets of another's making, set as ours are.
+fn adopt(sockets: Vec<std::net::TcpListener>) -> io::Result<Vec<std::net::TcpListener>> {
+    for socket in &sockets {
+        SockRef::from(socket).set_tcp_nodelay(true)?;
+    }
+    Ok(sockets)
+}
+
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -300,7 +317,9 @@ mod tests {
         config.listeners[0].address = address;
         let here = Handle::current();
         let workers: Vec<_> = iter::repeat_n(&here, workers).collect();
-        Listener::bind(&config.listeners[0], &Limit::new(None), workers.into_iter())
+        let none = &mut Inherited::default();
+        let total = &Limit::new(None);
+        Listener::bind(&config.listeners[0], total, workers.into_iter(), none)
     }
 
     #[tokio::test]
@@ -319,7 +338,8 @@ mod tests {
         let here = Handle::current();
         let workers = iter::once(&here).collect::<Vec<_>>();
         let total = Limit::new(None);
-        let listeners = Listener::bind(&config.listeners[0], &total, workers.into_iter());
+        let none = &mut Inherited::default();
+        let listeners = Listener::bind(&config.listeners[0], &total, workers.into_iter(), none);
         let listener = &listeners.unwrap()[0];
         let _first = TcpStream::connect(listener.address()).await.unwrap();
         let _place = listener.accept().await;
@@ -338,6 +358,34 @@ mod tests {
         assert!(listener.accepted().is_none());
         assert_eq!(listener.accept_queued().unwrap().peer, peer(&third));
         assert!(listener.accept_queued().is_none());
+    }
+
+    #[tokio::test]
+    async fn inherited_sockets_are_shared_out_among_the_workers_however_many_they_are() {
+        for (sockets, workers) in [(1, 3), (3, 2), (3, 1)] {
+            let passed = listen("127.0.0.1:0".parse().unwrap(), sockets).unwrap();
+            let mut config = Config::parse(TEXT, "test", Path::new("")).unwrap();
+            config.listeners[0].address = passed[0].local_addr().unwrap();
+            let mut inherited = Inherited::default();
+            for socket in passed {
+                SockRef::from(&socket).set_tcp_nodelay(false).unwrap();
+                inherited.add(socket.into()).unwrap();
+            }
+            let here = Handle::current();
+            let workers: Vec<_> = iter::repeat_n(&here, workers).collect();
+            let config = &config.listeners[0];
+            let total = Limit::new(None);
+            let listeners = Listener::bind(config, &total, workers.into_iter(), &mut inherited);
+            let listeners = listeners.unwrap();
+            assert_eq!(listeners.len(), sockets);
+            assert_eq!(inherited.left().count(), 0);
+            assert_eq!(listeners[0].address(), config.address);
+            assert!(
+                listeners
+                    .iter()
+                    .all(|listener| SockRef::from(&listener.socket).tcp_nodelay().unwrap())
+            );
+        }
     }
 
     #[tokio::test]

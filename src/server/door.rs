@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config,
-    listener::{Limit, Listener},
+    listener::{Inherited, Limit, Listener},
     tls::Acceptor,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Door {
     config: config::Listener,
-    /// One for each worker.
+    /// One for each worker, or as many as were inherited.
     listeners: Vec<Arc<Listener>>,
     workers: Arc<Workers>,
     /// What whoever comes from now on meets.
@@ -46,8 +46,10 @@ impl Door {
         welcome: Welcome,
         total: &Arc<Limit>,
         workers: &Arc<Workers>,
+        inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
-        let listeners = Listener::bind(config, total, workers.iter().map(Worker::handle))?;
+        let handles = workers.iter().map(Worker::handle);
+        let listeners = Listener::bind(config, total, handles, inherited)?;
         Ok(Self {
             config: config.clone(),
             listeners: listeners.into_iter().map(Arc::new).collect(),

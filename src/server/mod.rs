@@ -33,11 +33,11 @@ pub use self::{
     control::{Control, Readiness},
     reload::{Changes, ReloadError},
     stopping::Stopped,
-    workers::Placement,
+    workers::{Placement, Pulse},
 };
 use crate::{
     config::{self, Affinity, Config},
-    listener::{BindError, Limit},
+    listener::{BindError, Inherited, Limit},
     pool::Pool,
     proxy::Proxy,
     tls::Acceptor,
@@ -100,6 +100,18 @@ impl Server {
     /// # Errors
     /// If an address is taken, or the system refuses something else that is needed.
     pub fn bind(config: &Config, placement: Placement) -> Result<Self, StartError> {
+        Self::bind_inheriting(config, placement, &mut Inherited::default())
+    }
+
+    /// The same, on those of its addresses that `inherited` has sockets for, with these.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_inheriting(
+        config: &Config,
+        placement: Placement,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
         let workers = Arc::new(Workers::start(config.server.workers.get(), placement)?);
         let shared = Shared::new(config, workers.len())?;
         let care = Care::begin(&shared.proxy, &shared.pools, &shared.registry);
@@ -121,7 +133,8 @@ impl Server {
             orders,
         };
         for listener in &config.listeners {
-            server.doors.push(server.new_door(listener, config)?);
+            let door = server.new_door(listener, config, inherited)?;
+            server.doors.push(door);
         }
         for door in &server.doors {
             door.announce();
@@ -130,9 +143,14 @@ impl Server {
         Ok(server)
     }
 
-    fn new_door(&self, listener: &config::Listener, config: &Config) -> Result<Door, StartError> {
+    fn new_door(
+        &self,
+        listener: &config::Listener,
+        config: &Config,
+        inherited: &mut Inherited,
+    ) -> Result<Door, StartError> {
         let welcome = self.welcome(door::acceptor(listener)?, config);
-        Door::bind(listener, welcome, &self.total, &self.workers)
+        Door::bind(listener, welcome, &self.total, &self.workers, inherited)
     }
 
     /// What clients meet, with that `tls`.
@@ -167,6 +185,12 @@ impl Server {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.shared.registry)
+    }
+
+    /// What tells whether its workers still live.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.workers.pulse()
     }
 
     /// Serves until `stop` is ready, then stops gracefully: it is not ready any more, after a delay

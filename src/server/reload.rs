@@ -5,6 +5,7 @@ use std::{collections::HashSet, fmt, mem, sync::Arc};
 use super::{Server, StartError, announce_routes, care::Charge, door::Door};
 use crate::{
     config::{self, Affinity, Config},
+    listener::Inherited,
     pool::Pool,
     tls::Acceptor,
     tunnel::registry::{Handle, RouteId},
@@ -86,7 +87,10 @@ impl Server {
                     let tls = self.doors[index].acceptor_after(listener)?;
                     Ok(Entry::Known(index, tls))
                 }
-                None => self.new_door(listener, &config).map(Entry::New),
+                None => {
+                    let nothing = &mut Inherited::default();
+                    self.new_door(listener, &config, nothing).map(Entry::New)
+                }
             }
         });
         Ok(Prepared {

@@ -7,11 +7,13 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::{
     runtime::{self, Handle},
     sync::oneshot,
+    time::timeout,
 };
 
 /// Where connections are to live.
@@ -33,6 +35,12 @@ const TOLERANCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Workers {
     workers: Vec<Worker>,
+}
+
+/// Tells whether the workers still live, however the server goes on.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    workers: Vec<Handle>,
 }
 
 /// A runtime of one thread, and how many connections live on it.
@@ -72,7 +80,7 @@ impl Workers {
         Ok(Self { workers })
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Worker> {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Worker> + Clone {
         self.workers.iter()
     }
 
@@ -83,6 +91,13 @@ impl Workers {
 
     pub(super) fn len(&self) -> usize {
         self.workers.len()
+    }
+
+    pub(super) fn pulse(&self) -> Pulse {
+        let workers = self.iter().map(|worker| worker.handle.clone());
+        Pulse {
+            workers: workers.collect(),
+        }
     }
 
     /// The worker for a client that the one with the number `here` has accepted: that one, unless
@@ -103,6 +118,22 @@ impl Workers {
                 tracing::error!("a worker thread panicked");
             }
         }
+    }
+}
+
+impl Pulse {
+    /// Whether every worker does something new before `deadline` has passed.
+    pub async fn beats(&self, deadline: Duration) -> bool {
+        let done: Vec<_> = self.workers.iter().map(|w| w.spawn(async {})).collect();
+        let all_done = async {
+            for done in done {
+                if done.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        timeout(deadline, all_done).await.unwrap_or(false)
     }
 }
 
@@ -175,6 +206,24 @@ mod tests {
             workers: workers.collect(),
         };
         workers.host(0).index
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_has_no_pulse() {
+        let workers = Workers::start(2, Placement::Threads).unwrap();
+        let pulse = workers.pulse();
+        assert!(pulse.beats(Duration::from_secs(60)).await);
+
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        workers.workers[1].spawn_task(async move {
+            let _ = released.recv();
+        });
+        assert!(!pulse.beats(Duration::from_millis(50)).await);
+        drop(release);
+        assert!(pulse.beats(Duration::from_secs(60)).await);
+
+        workers.stop();
+        assert!(!pulse.beats(Duration::from_secs(60)).await);
     }
 
     #[test]
