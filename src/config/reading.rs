@@ -110,6 +110,15 @@ impl<'a> Reading<'a> {
         value.ok().filter(|_| problems.is_empty()).ok_or(problems)
     }
 
+    /// Reads a part of the text, whatever is wrong with the rest.
+    pub(super) fn part<T>(
+        &'a self,
+        root: &'a DeTable<'a>,
+        read: impl FnOnce(&Section<'a>) -> Result<T, Reported>,
+    ) -> Option<T> {
+        read(&Section::new(self, String::new(), None, root)).ok()
+    }
+
     fn note_syntax(&mut self, error: &Error) {
         let end = self.text.len();
         let span = error.span().unwrap_or(end..end);

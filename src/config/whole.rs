@@ -21,6 +21,29 @@ pub(super) fn read(text: &str, surroundings: &Surroundings<'_>) -> Result<Config
     Reading::new(text, root.get_ref(), &errors, surroundings).whole(config)
 }
 
+/// The section `[admin]` in `text`, or what it is by default where it cannot be read.
+pub(super) fn admin(text: &str, surroundings: &Surroundings<'_>) -> Admin {
+    // What is not TOML may hide from the parser what comes after it.
+    let by_itself = lines_of("[admin]", text);
+    let found = [text, &by_itself].into_iter().find_map(|text| {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let reading = Reading::new(text, surroundings, &errors);
+        let admin = reading.part(root.get_ref(), |root| {
+            root.optional("admin", |field| field.table(Admin::read))
+        });
+        admin.flatten()
+    });
+    found.unwrap_or_default()
+}
+
+/// The lines of a section, from its header to the next one.
+fn lines_of(header: &str, text: &str) -> String {
+    let mut lines = text.lines();
+    let own = lines.find(|line| line.trim() == header);
+    let rest = lines.take_while(|line| !line.trim_start().starts_with('['));
+    own.into_iter().chain(rest).collect::<Vec<_>>().join("\n")
+}
+
 /// The configuration in the top-level table.
 pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
     let server = root.table("server", Server::read);

@@ -1,10 +1,13 @@
 //! How the proxy is operated: the sections `[admin]`, `[stop]`, `[upgrade]` and `[reload]`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     super::{Admin, AdminSocket, DrainCode, DrainPace, Reload, Removed, Stop, Upgrade},
-    least_and, only, refuses, valid,
+    bare, least_and, only, refuses, valid, whole,
 };
 
 const fn seconds(seconds: u64) -> Duration {
@@ -28,6 +31,19 @@ fn the_door_is_where_it_is_said_to_be_from_the_file_on() {
         "socket =",
         &["`socket` is empty"],
     );
+}
+
+#[test]
+fn the_door_is_found_in_a_file_that_is_wrong_elsewhere() {
+    let admin = |text: &str| whole::admin(text, &bare(Path::new("nowhere")));
+    let wrong = "[[listener]]\naddress = 5\nwhat\n[admin]\nsocket = \"door.sock\"\nlisten = 7";
+    let expected = AdminSocket::At(PathBuf::from("nowhere/door.sock"));
+    for text in [wrong, "[admin]\nsocket = \"door.sock\"\nnonsense = 1"] {
+        assert_eq!(admin(text).socket, expected, "{text}");
+    }
+    for text in ["", "[admin\nsocket = \"door.sock\"", "[admin]\nsocket = 5"] {
+        assert_eq!(admin(text).socket, AdminSocket::Usual, "{text}");
+    }
 }
 
 #[test]
