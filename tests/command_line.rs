@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::net::TcpListener;
 
-use crate::support::{Authority, Backend, Client, Folder, Outcome, TlsClient};
+use crate::support::{Authority, Backend, Client, Folder, TlsClient};
 
 const WRONG: &str = "\
 [[listener]]
@@ -279,15 +279,5 @@ async fn a_log_that_nobody_reads_any_more_disturbs_nobody() {
     for _ in 0..2 {
         let mut client = Client::connect(address, "/", &[]).await;
         assert_eq!(client.echo("hello").await, "hello");
-    }
-}
-
-impl Outcome {
-    fn is_failure_with(&self, code: i32, parts: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert_eq!(self.stdout, "");
-        for part in parts {
-            assert!(self.stderr.contains(part), "no {part:?} in {}", self.stderr);
-        }
     }
 }

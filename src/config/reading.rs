@@ -113,10 +113,9 @@ impl<'a> Reading<'a> {
     /// Reads a part of the text, whatever is wrong with the rest.
     pub(super) fn part<T>(
         &'a self,
-        root: &'a DeTable<'a>,
         read: impl FnOnce(&Section<'a>) -> Result<T, Reported>,
     ) -> Option<T> {
-        read(&Section::new(self, String::new(), None, root)).ok()
+        read(&Section::new(self, String::new(), None, self.root)).ok()
     }
 
     fn note_syntax(&mut self, error: &Error) {

@@ -27,8 +27,8 @@ pub(super) fn admin(text: &str, surroundings: &Surroundings<'_>) -> Admin {
     let by_itself = lines_of("[admin]", text);
     let found = [text, &by_itself].into_iter().find_map(|text| {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let reading = Reading::new(text, surroundings, &errors);
-        let admin = reading.part(root.get_ref(), |root| {
+        let reading = Reading::new(text, root.get_ref(), &errors, surroundings);
+        let admin = reading.part(|root| {
             root.optional("admin", |field| field.table(Admin::read))
         });
         admin.flatten()

@@ -30,7 +30,7 @@ pub(crate) use self::{
     log::Log,
     moody::{BROKEN, Mood, Moody, OK, accept_of},
     pair::Pair,
-    process::{Folder, Outcome, Process},
+    process::{Folder, Process},
     proxy::{Proxy, ProxyBuilder},
     raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},

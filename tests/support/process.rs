@@ -85,9 +85,17 @@ impl Folder {
 
     /// Starts the program with at most as many open files.
     pub(crate) fn start_with_open_files(&self, limit: usize, arguments: &[&str]) -> Process {
+        self.start_by(&format!("ulimit -n {limit}; exec \"$@\""), |shell| {
+            shell.args(arguments);
+        })
+    }
+
+    /// Starts the program, which is `"$@"`, by a script of the shell, with what `prepare` adds to
+    /// its command.
+    pub(crate) fn start_by(&self, script: &str, prepare: impl FnOnce(&mut Command)) -> Process {
         let mut shell = self.prepared("sh");
-        let script = format!("ulimit -n {limit}; exec \"$@\"");
-        shell.args(["-c", &script, "sh", PROGRAM]).args(arguments);
+        shell.args(["-c", script, "sh", PROGRAM]);
+        prepare(&mut shell);
         Process::spawn(shell)
     }
 
@@ -101,6 +109,10 @@ impl Folder {
         let mut command = Command::new(program);
         command
             .current_dir(self.path())
+            // Its usual socket goes with the folder, and no service manager but a test's is told.
+            .env_remove("RUNTIME_DIRECTORY")
+            .env("XDG_RUNTIME_DIR", self.path())
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -116,6 +128,15 @@ impl Outcome {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// It ended with this code, said each of these on stderr, and nothing on stdout.
+    pub(crate) fn is_failure_with(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.stdout, "");
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in {}", self.stderr);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the user says on the command line.
+//! Where the configuration comes from: a file, or options.
 
 use std::{
     io,
@@ -7,67 +7,26 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use longwire::config::{Config, ConfigError};
 use toml::{Table, Value};
-
-/// A WebSocket-aware reverse proxy and load balancer, made for connections that live long.
-///
-/// It accepts HTTP and WebSocket clients on its listeners, with or without TLS, chooses a backend
-/// for each, brings returning clients back to the same one, and keeps watch over every WebSocket as
-/// long as it lives.
-#[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
-pub(crate) struct CommandLine {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    /// Only check the configuration: the same as `longwire check`.
-    #[arg(short = 't', conflicts_with = "options")]
-    test: bool,
-
-    #[command(flatten)]
-    run: Source,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  longwire                                  run with ./proxy.toml
-  longwire run --config /etc/longwire.toml  run with another file
-  longwire check                            say what is wrong with ./proxy.toml, if anything
-  longwire run --listen 127.0.0.1:8080 \\
-      --backend 127.0.0.1:9001 --backend 127.0.0.1:9002 --affinity cookie
-                                            run without a file
-
-Exit codes: 0 all is well, 1 the configuration is wrong or the proxy cannot run,
-2 the command line is wrong.
-Signals: SIGTERM or SIGINT stops gracefully, a second one at once.";
 
 /// What to do where there is no configuration file.
 const WITHOUT_IT: &str = "\
 Name another file with --config FILE, or run without one:
   longwire run --listen 127.0.0.1:8080 --backend 127.0.0.1:9001";
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the proxy: from a configuration file, or from these options alone.
-    #[command(after_help = EXAMPLES)]
-    Run(Source),
-    /// Check a configuration file, and show every problem in it.
-    Check(File),
-}
-
 /// Where the configuration comes from.
 #[derive(Debug, Args)]
-struct Source {
+pub(crate) struct Source {
     #[command(flatten)]
-    file: File,
+    pub(super) file: File,
     #[command(flatten)]
     options: Options,
 }
 
 #[derive(Debug, Args)]
-struct File {
+pub(crate) struct File {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = "proxy.toml")]
     config: PathBuf,
@@ -115,41 +74,34 @@ enum AffinityBy {
     Ip,
 }
 
-/// What to do, with its configuration.
-pub(crate) enum Task {
-    /// Serve.
-    Run(Config),
-    /// Say that the file is right.
-    Report(PathBuf, Config),
-}
-
-impl CommandLine {
-    /// What the user wants done.
+impl Source {
+    /// The configuration, read and checked.
     ///
     /// # Errors
-    /// If the configuration cannot be read or is wrong.
-    pub(crate) fn task(self) -> anyhow::Result<Task> {
-        match self.command {
-            None if self.test => self.run.file.report(),
-            None => self.run.config().map(Task::Run),
-            Some(Command::Run(source)) => source.config().map(Task::Run),
-            Some(Command::Check(file)) => file.report(),
+    /// If it cannot be read or is wrong.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+        match self.file() {
+            Some(file) => file.load(),
+            None => self.options.config(),
         }
     }
-}
 
-impl Source {
-    fn config(&self) -> anyhow::Result<Config> {
-        if self.options.listen.is_empty() {
-            self.file.load()
-        } else {
-            self.options.config()
-        }
+    /// The file, unless the options are all there is.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.options.listen.is_empty().then_some(&self.file)
     }
 }
 
 impl File {
-    fn load(&self) -> anyhow::Result<Config> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.config
+    }
+
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// If it cannot be read or is wrong.
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
         Config::load(&self.config).map_err(|error| {
             let is_missing = matches!(&error, ConfigError::Unreadable { source, .. }
                 if source.kind() == io::ErrorKind::NotFound);
@@ -160,11 +112,6 @@ impl File {
                 error
             }
         })
-    }
-
-    fn report(self) -> anyhow::Result<Task> {
-        let config = self.load()?;
-        Ok(Task::Report(self.config, config))
     }
 }
 

@@ -1,0 +1,84 @@
+//! What the user says on the command line.
+
+mod ask;
+mod source;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::{
+    ask::{Addressee, Question},
+    source::{File, Source},
+};
+
+/// A WebSocket-aware reverse proxy and load balancer, made for connections that live long.
+///
+/// It accepts HTTP and WebSocket clients on its listeners, with or without TLS, chooses a backend
+/// for each, brings returning clients back to the same one, and keeps watch over every WebSocket as
+/// long as it lives.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Only check the configuration: the same as `longwire check`.
+    #[arg(short = 't', conflicts_with = "options")]
+    test: bool,
+
+    #[command(flatten)]
+    run: Source,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  longwire                                  run with ./proxy.toml
+  longwire run --config /etc/longwire.toml  run with another file
+  longwire check                            say what is wrong with ./proxy.toml, if anything
+  longwire run --listen 127.0.0.1:8080 \\
+      --backend 127.0.0.1:9001 --backend 127.0.0.1:9002 --affinity cookie
+                                            run without a file
+  longwire reload                           have the proxy that runs with ./proxy.toml read it again
+
+Exit codes: 0 all is well, 1 the configuration is wrong, or the proxy cannot run or do what it is
+asked, 2 the command line is wrong.
+Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reloads, SIGUSR2 upgrades.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy: from a configuration file, or from these options alone.
+    #[command(after_help = EXAMPLES)]
+    Run(Source),
+    /// Check a configuration file, and show every problem in it.
+    Check(File),
+    /// Have the running proxy read its configuration file again.
+    Reload(Addressee),
+    /// Have the program, as it lies there now, take over from the running proxy.
+    Upgrade(Addressee),
+    /// Ask the running proxy whether it is ready: a health check for containers.
+    Health(Addressee),
+}
+
+/// What to do.
+pub(crate) enum Task {
+    /// Serve.
+    Run(Source),
+    /// Say whether the file is right.
+    Check(File),
+    /// Speak to the running proxy.
+    Ask(Question, Addressee),
+}
+
+impl CommandLine {
+    /// What the user wants done.
+    pub(crate) fn task(self) -> Task {
+        match self.command {
+            None if self.test => Task::Check(self.run.file),
+            None => Task::Run(self.run),
+            Some(Command::Run(source)) => Task::Run(source),
+            Some(Command::Check(file)) => Task::Check(file),
+            Some(Command::Reload(addressee)) => Task::Ask(Question::Reload, addressee),
+            Some(Command::Upgrade(addressee)) => Task::Ask(Question::Upgrade, addressee),
+            Some(Command::Health(addressee)) => Task::Ask(Question::Health, addressee),
+        }
+    }
+}
