@@ -1,6 +1,7 @@
 //! The program: arguments, logging, and what the user wants done.
 
 mod cli;
+mod logging;
 mod operate;
 mod orphans;
 mod signals;
@@ -13,9 +14,8 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
-use longwire::config::{self, ConfigError, LogFormat, Problems};
+use longwire::config::{ConfigError, Problems};
 use tokio::runtime::{self, Runtime};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     cli::{CommandLine, File, Task},
@@ -81,20 +81,5 @@ fn report(file: &File) -> anyhow::Result<()> {
         config.routes.len(),
         config.pools.len(),
     );
-    Ok(())
-}
-
-fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level).context("log.level")?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // Complaints about stderr would go to stderr, and panic where nobody reads it any more.
-        .log_internal_errors(false);
-    match log.format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
-    }
     Ok(())
 }

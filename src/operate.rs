@@ -7,7 +7,7 @@ use longwire::{
     admin::{Door, Errand, Order, Readiness, usual_socket},
     config::{Admin, AdminSocket, Config},
     listener::Inherited,
-    server::{Placement, Server},
+    server::{Control, Placement, Server},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
@@ -16,7 +16,9 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::{cli::Source, log_to_stderr, orphans::look_after_orphans, signals::Signals, systemd};
+use crate::{
+    cli::Source, logging::Logging, orphans::look_after_orphans, signals::Signals, systemd,
+};
 
 /// Orders that may wait for the one that is being carried out.
 const WAITING: usize = 8;
@@ -30,7 +32,7 @@ pub(crate) async fn operate(source: Source, mut inherited: Inherited) -> anyhow:
     // Before anything that takes time: from here on nobody can stop it by halves.
     let signals = Signals::hear()?;
     let config = source.config()?;
-    log_to_stderr(&config.log)?;
+    let logging = Logging::begin(&config.log)?;
     look_after_orphans().context("cannot look after orphans")?;
     raise_open_files();
 
@@ -39,7 +41,7 @@ pub(crate) async fn operate(source: Source, mut inherited: Inherited) -> anyhow:
     let server = Server::bind_inheriting(&config, Placement::Threads, &mut inherited)?;
     drop(config);
     close(inherited);
-    Operation::begin(file, door, &signals)
+    Operation::begin(file, logging, door, server.control())
         .run(server, signals)
         .await
 }
@@ -48,6 +50,8 @@ pub(crate) async fn operate(source: Source, mut inherited: Inherited) -> anyhow:
 struct Operation {
     /// The configuration file, if it was started with one.
     file: Option<PathBuf>,
+    logging: Logging,
+    control: Control,
     door: Door,
     /// Answers at the door.
     answering: JoinHandle<()>,
@@ -57,11 +61,13 @@ struct Operation {
 }
 
 impl Operation {
-    fn begin(file: Option<PathBuf>, door: Door, signals: &Signals) -> Self {
+    fn begin(file: Option<PathBuf>, logging: Logging, door: Door, control: Control) -> Self {
         let (orders, errands) = mpsc::channel(WAITING);
-        let readiness = readiness(signals);
+        let readiness = control.readiness();
         Self {
             file,
+            logging,
+            control,
             answering: tokio::spawn(door.clone().serve(orders.clone(), readiness.clone())),
             door,
             orders,
@@ -75,10 +81,12 @@ impl Operation {
         let pulse = server.pulse();
         let mut serving = tokio::spawn(server.run(signals.stop(1), signals.stop(2)));
         systemd::ready("serving");
+        let mut readiness = self.readiness.clone();
         tokio::spawn(systemd::feed_watchdog(pulse));
         let stopped = loop {
             tokio::select! {
                 stopped = &mut serving => break stopped?,
+                Ok(()) = readiness.changed() => systemd::stopping(),
                 Some(errand) = self.errands.recv() => {
                     let outcome = self.carry_out(errand.order).await;
                     // Who has asked may have left.
@@ -93,7 +101,12 @@ impl Operation {
                 }
             }
         };
-        info!(cut_tunnels = stopped.cut_tunnels, "stopped");
+        info!(
+            closed_tunnels = stopped.closed_tunnels,
+            ended_tunnels = stopped.ended_tunnels,
+            cut_tunnels = stopped.cut_tunnels,
+            "stopped"
+        );
         Ok(())
     }
 
@@ -137,9 +150,12 @@ impl Operation {
         let usual = usual(&config.admin, self.file.as_deref());
         let door = self.door.moved(&config.admin, usual.as_deref());
         let door = door.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
-        let done = reload_the_server(&config)?;
+        let log = config.log.clone();
+        let changes = self.control.reload(config).await;
+        let changes = changes.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+        self.logging.change(&log);
         self.answer_at(door);
-        Ok(done)
+        Ok(changes.to_string())
     }
 
     /// Answers at `door` from now on.
@@ -158,26 +174,9 @@ impl Operation {
     }
 }
 
-/// PLACEHOLDER: gives the server its new configuration.
-fn reload_the_server(_config: &Config) -> Result<String, String> {
-    Err("this proxy cannot reload yet".to_owned())
-}
-
 /// Reading asks the system for its certificates, too: not on the thread that answers probes.
 async fn load(file: PathBuf) -> anyhow::Result<Config> {
     Ok(spawn_blocking(move || Config::load(&file)).await??)
-}
-
-/// Says no, to the service manager too, from the first signal to stop on.
-fn readiness(signals: &Signals) -> watch::Receiver<Readiness> {
-    let (readiness, watched) = watch::channel(Readiness::Ready);
-    let stop = signals.stop(1);
-    tokio::spawn(async move {
-        stop.await;
-        readiness.send_replace(Readiness::Stopping);
-        systemd::stopping();
-    });
-    watched
 }
 
 fn open_door(

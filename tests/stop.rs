@@ -4,7 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use longwire::{
-    server::{Readiness, Stopped},
+    admin::Readiness,
+    server::Stopped,
     websocket::{CloseCode, Role, frame},
 };
 use rustix::process::Signal;

@@ -28,9 +28,7 @@ pub(super) fn admin(text: &str, surroundings: &Surroundings<'_>) -> Admin {
     let found = [text, &by_itself].into_iter().find_map(|text| {
         let (root, errors) = DeTable::parse_recoverable(text);
         let reading = Reading::new(text, root.get_ref(), &errors, surroundings);
-        let admin = reading.part(|root| {
-            root.optional("admin", |field| field.table(Admin::read))
-        });
+        let admin = reading.part(|root| root.optional("admin", |field| field.table(Admin::read)));
         admin.flatten()
     });
     found.unwrap_or_default()

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reload::{Changes, ReloadError};
-use crate::{config::Config, pool::Pool};
+use crate::{admin::Readiness, config::Config, pool::Pool};
 
 /// A hand on a server that runs.
 #[derive(Debug, Clone)]
@@ -14,15 +14,6 @@ pub struct Control {
     orders: mpsc::Sender<Order>,
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     readiness: watch::Receiver<Readiness>,
-}
-
-/// Whether a balancer in front of the proxy should send clients to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readiness {
-    /// It should.
-    Ready,
-    /// It should not: the proxy is about to stop.
-    Stopping,
 }
 
 /// What a server is asked to do, and whom to tell what came of it.

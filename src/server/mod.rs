@@ -30,12 +30,13 @@ use self::{
     workers::Workers,
 };
 pub use self::{
-    control::{Control, Readiness},
+    control::Control,
     reload::{Changes, ReloadError},
     stopping::Stopped,
     workers::{Placement, Pulse},
 };
 use crate::{
+    admin::Readiness,
     config::{self, Affinity, Config},
     listener::{BindError, Inherited, Limit},
     pool::Pool,
