@@ -15,6 +15,7 @@ mod handshake;
 mod headers;
 mod health;
 mod limits;
+mod moving;
 mod operate;
 mod plain_http;
 mod rebalance;

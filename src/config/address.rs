@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{field::Field, host::checked_name, reading::Reported, values::text};
 
 const A_BACKEND: &str =
@@ -14,7 +16,8 @@ const A_BACKEND: &str =
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Where a backend is. Its `Display` is the one spelling used in logs and hashes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BackendAddress {
     /// `host:port`, or `http://host:port`: plain TCP. The host is an IP address or a name, which
     /// is resolved at every connect.

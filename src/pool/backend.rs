@@ -1,6 +1,7 @@
 //! One member of a pool: its address, its weight, its live count.
 
 use std::{
+    net::IpAddr,
     num::{NonZeroU32, NonZeroUsize},
     sync::{
         Arc, Mutex,
@@ -240,6 +241,23 @@ impl Lease {
             used_for,
             hold: None,
         })
+    }
+
+    /// The use of `backend` by a tunnel that it has already, whether it has room or not.
+    pub(super) fn resumed(backend: &Arc<Backend>) -> Self {
+        let used_for = Use::Tunnel;
+        used_for.count(backend).fetch_add(1, Relaxed);
+        Self {
+            backend: Arc::clone(backend),
+            used_for,
+            hold: None,
+        }
+    }
+
+    /// The client that is remembered as long as this use lasts, if one is.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.hold.as_ref().map(|hold| hold.client())
     }
 
     /// The backend in use.

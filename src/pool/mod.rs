@@ -18,6 +18,7 @@ pub mod standing;
 mod vitals;
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -29,7 +30,7 @@ use tracing::{info, warn};
 use self::{
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::{Affinity, Asker},
-    backend::{Backend, Use},
+    backend::{Backend, Lease, Use},
     balance::Balancer,
     connect::{ConnectError, Connector},
     health::Health,
@@ -43,7 +44,7 @@ pub use self::{
     selection::{Selected, Selection},
 };
 use crate::{
-    config::{self, Intent, OnDown},
+    config::{self, BackendAddress, Intent, OnDown},
     stream::Stream,
 };
 
@@ -176,6 +177,13 @@ impl Pool {
     #[must_use]
     pub fn backends(&self) -> &[Arc<Backend>] {
         &self.backends
+    }
+
+    /// The backend at that address: a member, or one that was a member and is used yet.
+    #[must_use]
+    pub fn find(&self, address: &BackendAddress) -> Option<Arc<Backend>> {
+        let member = self.member(address).cloned();
+        member.or_else(|| self.former_at(address).map(|vitals| self.retired(vitals)))
     }
 
     fn position(&self, backend: &Backend) -> Option<usize> {
@@ -330,6 +338,17 @@ impl Pool {
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
         Selection::begin(self, asker, used_for)
+    }
+
+    /// The use of a member by a tunnel that comes from another process, whether there is room for
+    /// one more or not. If a `client` was remembered as having the member, it is again.
+    #[must_use]
+    pub fn resume(&self, backend: &Arc<Backend>, client: Option<IpAddr>) -> Lease {
+        let mut lease = Lease::resumed(backend);
+        if let (Some(index), Some(client)) = (self.position(backend), client) {
+            lease.hold(self.affinity.remember(client, index));
+        }
+        lease
     }
 
     /// Connects to one of its backends, and takes note if that fails on the backend's account.

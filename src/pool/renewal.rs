@@ -59,7 +59,7 @@ impl Pool {
         let means = Means::new(config, &bounds)?;
         let mut pool = Self::of(config, bounds, backends, means);
         pool.former = pool.former_after(before);
-        pool.affinity.remember(&before.affinity);
+        pool.affinity.share(&before.affinity);
         pool.changes = Arc::clone(&before.changes);
         if config.admission.all == before.config.admission.all {
             pool.entrance = Arc::clone(&before.entrance);
@@ -116,12 +116,18 @@ impl Pool {
         in_use.map(|vitals| vitals.id)
     }
 
-    fn member(&self, address: &BackendAddress) -> Option<&Arc<Backend>> {
+    /// A backend that was a member once, without all that only members have.
+    pub(super) fn retired(&self, vitals: Arc<Vitals>) -> Arc<Backend> {
+        let config = config::Backend::at(vitals.address.clone());
+        Arc::new(Backend::new(vitals, &config, &self.config, &self.bounds))
+    }
+
+    pub(super) fn member(&self, address: &BackendAddress) -> Option<&Arc<Backend>> {
         let mut members = self.backends.iter();
         members.find(|backend| backend.address() == address)
     }
 
-    fn former_at(&self, address: &BackendAddress) -> Option<Arc<Vitals>> {
+    pub(super) fn former_at(&self, address: &BackendAddress) -> Option<Arc<Vitals>> {
         let mut former = self.former.iter().filter_map(Weak::upgrade);
         former.find(|vitals| vitals.address == *address)
     }

@@ -12,12 +12,16 @@ use std::{
 };
 
 use http::{Method, StatusCode, request};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::{client::Client, route::Route};
+use super::{
+    client::Client,
+    route::{Label, Route},
+};
 use crate::{
-    config,
+    config::{self, BackendAddress},
     pool::{affinity::Outcome, backend::Backend, outlier::Seen},
     tunnel::{Cause, Ended, Party},
 };
@@ -62,7 +66,7 @@ impl AccessLog {
                 })
             }),
             arrived: Instant::now(),
-            route: OnceLock::new(),
+            label: OnceLock::new(),
             backend: Mutex::default(),
             affinity: OnceLock::new(),
             tunnel: OnceLock::new(),
@@ -71,13 +75,38 @@ impl AccessLog {
     }
 }
 
+/// What is written down of a tunnel's record, so that its events go on in another process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Past {
+    #[serde(default)]
+    asked: Option<AskedThen>,
+    /// How long ago the request arrived.
+    age: Duration,
+    pub(super) route: String,
+    pub(super) pool: String,
+    pub(super) backend: BackendAddress,
+    /// How long the backend has had the tunnel.
+    served_for: Duration,
+    affinity: Outcome,
+}
+
+/// What a client had asked for that got a tunnel.
+#[derive(Debug, Serialize, Deserialize)]
+struct AskedThen {
+    client: IpAddr,
+    host: Box<str>,
+    path: Box<str>,
+    #[serde(default)]
+    query: Option<Box<str>>,
+}
+
 /// What access events say of a request or of the tunnel that it became.
 #[derive(Debug)]
 pub(super) struct Record {
     /// `None` if no event is wanted: then it need not be kept.
     asked: Option<Box<Asked>>,
     arrived: Instant,
-    route: OnceLock<Arc<Route>>,
+    label: OnceLock<Arc<Label>>,
     /// The backend that was tried last.
     backend: Mutex<Option<Service>>,
     affinity: OnceLock<Outcome>,
@@ -106,9 +135,44 @@ struct Asked {
     query: Option<Box<str>>,
 }
 
+impl AccessLog {
+    /// The record of a tunnel that comes from another process.
+    pub(super) fn resume(
+        self,
+        past: &Past,
+        label: Arc<Label>,
+        backend: &Arc<Backend>,
+        tunnel: u64,
+    ) -> Arc<Record> {
+        let now = Instant::now();
+        let asked = past.asked.as_ref().filter(|_| self.is_wanted);
+        let since = past.age.saturating_sub(past.served_for);
+        Arc::new(Record {
+            asked: asked.map(|asked| {
+                Box::new(Asked {
+                    client: asked.client,
+                    method: Method::GET,
+                    host: asked.host.clone(),
+                    path: asked.path.clone(),
+                    query: asked.query.clone().filter(|_| self.with_query),
+                })
+            }),
+            arrived: now.checked_sub(past.age).unwrap_or(now),
+            label: label.into(),
+            backend: Mutex::new(Some(Service {
+                backend: Arc::clone(backend),
+                since: Some(millis(since)),
+            })),
+            affinity: past.affinity.into(),
+            tunnel: tunnel.into(),
+            has_ended: AtomicBool::new(false),
+        })
+    }
+}
+
 impl Record {
     pub(super) fn routed(&self, route: &Arc<Route>) {
-        self.route.get_or_init(|| Arc::clone(route));
+        self.label.get_or_init(|| Arc::clone(&route.label));
     }
 
     pub(super) fn tries(&self, backend: &Arc<Backend>) {
@@ -130,7 +194,35 @@ impl Record {
 
     /// Milliseconds since the request's arrival.
     fn millis(&self) -> u32 {
-        u32::try_from(self.arrived.elapsed().as_millis()).unwrap_or(u32::MAX)
+        millis(self.arrived.elapsed())
+    }
+
+    /// What goes along with a tunnel that has a backend.
+    pub(super) fn write_down(&self) -> Option<Past> {
+        let service = self.backend.lock().expect("no holder panics");
+        let service = service.as_ref()?;
+        let since = Duration::from_millis(service.since?.into());
+        let label = self.label.get()?;
+        let age = self.arrived.elapsed();
+        Some(Past {
+            asked: self.asked.as_ref().map(|asked| AskedThen {
+                client: asked.client,
+                host: asked.host.clone(),
+                path: asked.path.clone(),
+                query: asked.query.clone(),
+            }),
+            age,
+            route: label.route.clone(),
+            pool: label.pool.clone(),
+            backend: service.backend.address().clone(),
+            served_for: age.saturating_sub(since),
+            affinity: self.affinity(),
+        })
+    }
+
+    /// The tunnel goes on in another process, which will see its end.
+    pub(super) fn goes_on_elsewhere(&self) {
+        self.has_ended.store(true, Relaxed);
     }
 
     pub(super) fn bound(&self, affinity: Outcome) {
@@ -246,22 +338,23 @@ impl Record {
     /// Notes, once, that the backend has left the tunnel without a Close, so long ago.
     pub(super) fn lost(&self, ago: Duration) {
         let mut service = self.backend.lock().expect("no holder panics");
-        let (Some(route), Some(service)) = (self.route.get(), &mut *service) else {
+        let pool = self.label.get().and_then(|label| label.members.upgrade());
+        let (Some(pool), Some(service)) = (pool, &mut *service) else {
             return;
         };
         if let Some(since) = service.since.take() {
             let age = Duration::from_millis(self.millis().saturating_sub(since).into());
             let age = age.saturating_sub(ago);
-            route.pool.note(&service.backend, Seen::Lost(age));
+            pool.note(&service.backend, Seen::Lost(age));
         }
     }
 
     fn route_name(&self) -> Option<&str> {
-        self.route.get().map(|route| route.name.as_str())
+        self.label.get().map(|label| label.route.as_str())
     }
 
     fn pool_name(&self) -> Option<&str> {
-        self.route.get().map(|route| route.pool.name())
+        self.label.get().map(|label| label.pool.as_str())
     }
 
     fn backend_name(&self) -> Option<String> {
@@ -287,6 +380,10 @@ impl Drop for Record {
             None => self.request_ended(None, 0, false),
         }
     }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// A part of a target with percent-encoding for all that is not visible ASCII (RFC 3987, section

@@ -12,7 +12,9 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Exchange, body::ReplyBody, headers, reply::Rejection, upgrade::client_end};
+use super::{
+    Exchange, body::ReplyBody, headers, moving::Residence, reply::Rejection, upgrade::client_end,
+};
 use crate::{
     config::Refusal,
     stream::Stream,
@@ -35,7 +37,7 @@ pub(super) struct RetryAfter {
 struct Farewell {
     seconds: u64,
     patience: Duration,
-    _permit: Arc<dyn Send + Sync>,
+    _residence: Arc<dyn Residence>,
 }
 
 impl RetryAfter {
@@ -72,7 +74,7 @@ impl Exchange<'_> {
         let farewell = Farewell {
             seconds: self.terms.retry_after.draw_seconds(),
             patience: self.terms.timeouts.close,
-            _permit: Arc::clone(&self.arrival.connection.permit),
+            _residence: Arc::clone(&self.arrival.connection.residence),
         };
         tokio::spawn(farewell.say_to(client));
         self.arrival.record.answered(rejection.status(), 0, true);

@@ -8,6 +8,8 @@ mod forward;
 mod handshake;
 mod headers;
 mod later;
+mod live;
+pub mod moving;
 mod patience;
 mod reconnect;
 mod reply;
@@ -38,7 +40,8 @@ use tokio::{
 use tracing::debug;
 
 use self::{
-    access::Record, client::Client, patience::Patience, route::Route, target::Target, terms::Terms,
+    access::Record, client::Client, moving::Residence, patience::Patience, route::Route,
+    target::Target, terms::Terms,
 };
 use crate::{
     config::Config,
@@ -63,7 +66,7 @@ pub struct Connection {
     /// The number of the worker that it lives on.
     pub worker: usize,
     /// What is given back when it has ended.
-    pub permit: Arc<dyn Send + Sync>,
+    pub residence: Arc<dyn Residence>,
 }
 
 /// How long a connection without a request is kept when the server stops: the client may have sent

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use http::{StatusCode, request};
+use http::{HeaderMap, Request, StatusCode, request};
+use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -16,13 +17,14 @@ use super::{
     Exchange,
     access::Record,
     handshake::answer,
+    moving::Headers,
     reply::Rejection,
-    route::Route,
     upgrade::{end, granted},
 };
 use crate::{
     config::OnBackendLoss,
     pool::{
+        Pool,
         affinity::Asker,
         backend::{Backend, Lease, Use},
         outlier::Seen,
@@ -63,11 +65,26 @@ pub(super) struct Replay {
     head: request::Parts,
     offer: Offer,
     agreed: Agreed,
-    ip: IpAddr,
+    pub(super) ip: IpAddr,
     over_tls: bool,
-    route: Arc<Route>,
+    pool: Arc<Pool>,
     /// How long a search may take.
     limit: Duration,
+    /// How much is kept of what the client sends meanwhile.
+    pub(super) buffer: usize,
+}
+
+/// The same as it is written down. What was offered stands in the head.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Script {
+    uri: String,
+    headers: Headers,
+    /// Headers of an answer that agrees on the same.
+    agreed: Headers,
+    ip: IpAddr,
+    over_tls: bool,
+    limit: Duration,
+    buffer: usize,
 }
 
 /// Why a round over the backends has found none.
@@ -83,14 +100,15 @@ impl Exchange<'_> {
     pub(super) fn replay(&self, head: &request::Parts, offer: &Offer) -> Option<Replay> {
         match self.route.on_backend_loss {
             OnBackendLoss::Close => None,
-            OnBackendLoss::Reconnect { .. } => Some(Replay {
+            OnBackendLoss::Reconnect { buffer } => Some(Replay {
                 head: head.clone(),
                 offer: offer.clone(),
                 agreed: Agreed::default(),
                 ip: self.arrival.client.ip(),
                 over_tls: self.arrival.connection.over_tls,
-                route: Arc::clone(self.route),
+                pool: Arc::clone(&self.route.pool),
                 limit: self.terms.timeouts.handshake,
+                buffer,
             }),
         }
     }
@@ -102,6 +120,20 @@ impl Replay {
         agreed
             .lets_client_change_endpoint()
             .then_some(Self { agreed, ..self })
+    }
+
+    pub(super) fn write_down(&self) -> Script {
+        let mut agreed = HeaderMap::new();
+        self.agreed.write(&mut agreed);
+        Script {
+            uri: self.head.uri.to_string(),
+            headers: Headers::of(&self.head.headers),
+            agreed: Headers::of(&agreed),
+            ip: self.ip,
+            over_tls: self.over_tls,
+            limit: self.limit,
+            buffer: self.buffer,
+        }
     }
 
     /// Looks for a backend in place of `lost`, which is tried last.
@@ -120,7 +152,7 @@ impl Replay {
 
     /// Asks one backend after the other until one agrees.
     async fn ask_all(&self, lost: &Arc<Backend>) -> Result<Taken, Failure> {
-        let pool = &self.route.pool;
+        let pool = &self.pool;
         let asker = Asker {
             ip: self.ip,
             over_tls: self.over_tls,
@@ -157,14 +189,14 @@ impl Replay {
         let _pass = backend.admit().await?;
         let asked = timeout(self.limit / 2, self.ask_one(backend)).await;
         asked.unwrap_or_else(|_| {
-            self.route.pool.note(backend, Seen::BadHandshake);
+            self.pool.note(backend, Seen::BadHandshake);
             Err(Rejection::TimedOut)
         })
     }
 
     /// The way to a backend that agrees on what was agreed on before; `None` if it does not.
     async fn ask_one(&self, backend: &Backend) -> Result<Option<End<Stream>>, Rejection> {
-        let pool = &self.route.pool;
+        let pool = &self.pool;
         let stream = pool.connect(backend).await?;
         let answered = answer(stream, self.head.clone()).await;
         let response = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
@@ -187,16 +219,34 @@ impl Replay {
     }
 }
 
+impl Script {
+    /// The handshake to a backend of `pool`; `None` if it is not one.
+    pub(super) fn replay(&self, pool: &Arc<Pool>) -> Option<Replay> {
+        let (mut head, ()) = Request::get(&self.uri).body(()).ok()?.into_parts();
+        head.headers = self.headers.read()?;
+        Some(Replay {
+            offer: Offer::of(&head).ok().flatten()?,
+            head,
+            agreed: Agreed::on(&self.agreed.read()?),
+            ip: self.ip,
+            over_tls: self.over_tls,
+            pool: Arc::clone(pool),
+            limit: self.limit,
+            buffer: self.buffer,
+        })
+    }
+}
+
 impl Reconnect {
     /// The way on from the backend that `lease` is for.
-    pub(super) fn new(replay: Replay, record: Arc<Record>, lease: Lease) -> Self {
-        Self {
-            replay: Arc::new(replay),
-            record,
+    pub(super) fn new(replay: &Arc<Replay>, record: &Arc<Record>, lease: Lease) -> Box<Self> {
+        Box::new(Self {
+            replay: Arc::clone(replay),
+            record: Arc::clone(record),
             backend: Arc::clone(lease.backend()),
             lease: Some(lease),
             search: None,
-        }
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Host + path → route.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{
+    cmp::Reverse,
+    sync::{Arc, Weak},
+};
 
 use http::HeaderValue;
 
@@ -19,8 +22,7 @@ pub(super) struct Routes {
 /// What a request that matches it gets.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// Its host and path, as they are logged.
-    pub(super) name: String,
+    pub(super) label: Arc<Label>,
     pub(super) id: RouteId,
     pub(super) pool: Arc<Pool>,
     pub(super) set_host: Option<HeaderValue>,
@@ -31,12 +33,23 @@ pub(super) struct Route {
     path: String,
 }
 
+/// What a tunnel keeps of the route that it came by: little, since it may live longer.
+#[derive(Debug)]
+pub(super) struct Label {
+    /// The route's host and path, as they are logged.
+    pub(super) route: String,
+    /// The pool's name.
+    pub(super) pool: String,
+    /// Who is told of what its backends do, as long as there is such a pool.
+    pub(super) members: Weak<Pool>,
+}
+
 impl Routes {
     pub(super) fn new(config: &config::Config, pools: &[Arc<Pool>]) -> Self {
         let route = |route: &config::Route| {
             Arc::new(Route {
                 id: RouteId::of(&route.to_string()),
-                name: route.to_string(),
+                label: Arc::new(Label::new(route.to_string(), &pools[route.pool])),
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
@@ -56,6 +69,30 @@ impl Routes {
         self.routes
             .iter()
             .find(|route| matches_host(&route.host, host) && is_below(path, &route.path))
+    }
+
+    /// The label of a route of that name to `pool`, shared with it if there is one.
+    pub(super) fn label(&self, route: &str, pool: &Arc<Pool>) -> Arc<Label> {
+        let mut labels = self.routes.iter().map(|route| &route.label);
+        let known = labels.find(|label| label.route == route && label.pool == pool.name());
+        known.map_or_else(|| Arc::new(Label::new(route.to_owned(), pool)), Arc::clone)
+    }
+
+    /// That policy, shared with the routes that have the same.
+    pub(super) fn policy(&self, policy: &Policy) -> Arc<Policy> {
+        let mut policies = self.routes.iter().map(|route| &route.policy);
+        let known = policies.find(|known| ***known == *policy);
+        known.map_or_else(|| Arc::new(*policy), Arc::clone)
+    }
+}
+
+impl Label {
+    fn new(route: String, pool: &Arc<Pool>) -> Self {
+        Self {
+            route,
+            pool: pool.name().to_owned(),
+            members: Arc::downgrade(pool),
+        }
     }
 }
 
@@ -121,7 +158,7 @@ mod tests {
         let config = Config::parse(text, "test", Path::new("")).unwrap();
         let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
         let routes = Routes::new(&config, &[Arc::new(pool)]);
-        routes.find(host, path).unwrap().name.clone()
+        routes.find(host, path).unwrap().label.route.clone()
     }
 
     #[test]

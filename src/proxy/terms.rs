@@ -32,14 +32,16 @@ use crate::{
 /// to its response; a tunnel takes along what it needs of them.
 #[derive(Debug)]
 pub(super) struct Terms {
-    routes: Routes,
+    pub(super) routes: Routes,
+    /// Those too that no route leads to.
+    pub(super) pools: Box<[Arc<Pool>]>,
     pub(super) registry: Arc<Registry>,
     trusted: TrustedProxies,
     pub(super) admission: Arc<Admission>,
     pub(super) retry_after: RetryAfter,
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
-    access: AccessLog,
+    pub(super) access: AccessLog,
 }
 
 impl Terms {
@@ -47,6 +49,7 @@ impl Terms {
     pub(super) fn new(config: &Config, pools: &[Arc<Pool>], registry: Arc<Registry>) -> Self {
         Self {
             routes: Routes::new(config, pools),
+            pools: pools.into(),
             registry,
             trusted: config.server.trusted_proxies.clone(),
             admission: Arc::new(Admission::new(&config.admission)),

@@ -1,10 +1,6 @@
 //! The WebSocket handshake through us: asked of a backend, its 101 checked, the tunnel started.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::sync::Arc;
 
 use http::{
     Response, StatusCode,
@@ -21,23 +17,24 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::{
-    Exchange,
+    Arrival, Exchange,
     access::Record,
     body::ReplyBody,
     handshake::Handshake,
     headers,
+    live::{Live, Tie},
+    moving::Residence,
     patience::Patience,
     reconnect::{Reconnect, Replay},
     reply::Rejection,
 };
 use crate::{
-    config::OnBackendLoss,
     pool::{
         backend::{Lease, Use},
         outlier::Seen,
     },
     stream::Stream,
-    tunnel::{End, Policy, Tunnel, moving::Outcome, registry::Place},
+    tunnel::{End, Policy, Tunnel, registry::Place},
     websocket::handshake::{Agreed, BadAnswer, Offer},
 };
 
@@ -45,23 +42,11 @@ use crate::{
 struct Nascent {
     policy: Arc<Policy>,
     place: Place,
-    keep: Keep,
-    /// The way to another backend, which then keeps the lease.
-    reconnect: Option<(Box<Reconnect>, usize)>,
-}
-
-/// A tunnel and what it keeps alive. A future written by hand, since one that the compiler makes of
-/// an `async fn` has room for the tunnel several times.
-struct Kept {
-    tunnel: Tunnel<Stream, Stream>,
-    keep: Keep,
-}
-
-/// What a tunnel keeps alive as long as it lives, and tells at its end.
-struct Keep {
+    lease: Lease,
+    /// What it takes to go on with another backend, where that is wanted.
+    replay: Option<Arc<Replay>>,
     record: Arc<Record>,
-    _lease: Option<Lease>,
-    _permit: Arc<dyn Send + Sync>,
+    residence: Arc<dyn Residence>,
 }
 
 impl Exchange<'_> {
@@ -114,26 +99,19 @@ impl Exchange<'_> {
     }
 
     fn nascent(&self, lease: Lease, replay: Option<Replay>) -> Nascent {
-        let worker = self.arrival.connection.worker;
-        let place = self.terms.registry.enter(worker, lease.backend().id());
+        let Arrival {
+            connection, record, ..
+        } = &self.arrival;
+        let registry = &self.terms.registry;
+        let place = registry.enter(connection.worker, lease.backend().id());
         place.came_by(self.route.id);
-        let record = Arc::clone(self.arrival.record);
-        let (lease, reconnect) = match (replay, self.route.on_backend_loss) {
-            (Some(replay), OnBackendLoss::Reconnect { buffer }) => {
-                let reconnect = Box::new(Reconnect::new(replay, record, lease));
-                (None, Some((reconnect, buffer)))
-            }
-            _ => (Some(lease), None),
-        };
         Nascent {
-            reconnect,
             policy: Arc::clone(&self.route.policy),
             place,
-            keep: Keep {
-                record: Arc::clone(self.arrival.record),
-                _lease: lease,
-                _permit: Arc::clone(&self.arrival.connection.permit),
-            },
+            lease,
+            replay: replay.map(Arc::new),
+            record: Arc::clone(record),
+            residence: Arc::clone(&connection.residence),
         }
     }
 }
@@ -159,36 +137,27 @@ impl Nascent {
     async fn begin(self, client: OnUpgrade, backend: OnUpgrade) {
         match tokio::try_join!(client, backend) {
             Ok((client, backend)) => {
-                let mut tunnel =
-                    Tunnel::new(client_end(client), end(backend), self.policy, self.place);
-                if let Some((reconnect, buffer)) = self.reconnect {
-                    tunnel = tunnel.rescued_by(reconnect, buffer);
-                }
-                self.keep.record.tunnel_opened(tunnel.id());
-                tokio::spawn(Kept {
-                    tunnel,
-                    keep: self.keep,
-                });
+                let tunnel = Tunnel::new(client_end(client), end(backend), self.policy, self.place);
+                let Self {
+                    lease,
+                    replay,
+                    record,
+                    residence,
+                    ..
+                } = self;
+                record.tunnel_opened(tunnel.id());
+                let live = match replay {
+                    None => Live::new(tunnel, Tie::Lease(lease), record, residence),
+                    Some(replay) => {
+                        let reconnect = Reconnect::new(&replay, &record, lease);
+                        let tunnel = tunnel.rescued_by(reconnect, replay.buffer);
+                        Live::new(tunnel, Tie::Replay(replay), record, residence)
+                    }
+                };
+                tokio::spawn(live);
             }
             Err(error) => debug!(%error, "a client left before its tunnel began"),
         }
-    }
-}
-
-impl Future for Kept {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { tunnel, keep } = self.get_mut();
-        let Outcome::Ended(ended) = ready!(Pin::new(&mut *tunnel).poll(cx)) else {
-            // Nobody takes it: it is cut, and its record says so.
-            return Poll::Ready(());
-        };
-        keep.record.tunnel_ended(tunnel.id(), &ended);
-        if ended.end.is_loss_of_backend() {
-            keep.record.lost(ended.lingered);
-        }
-        Poll::Ready(())
     }
 }
 
@@ -209,17 +178,5 @@ pub(super) fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgrade
     End {
         socket: parts.io.into_inner(),
         glued: parts.read_buf,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tunnel_is_small() {
-        let size = size_of::<Kept>();
-        // What the runtime adds makes 640 bytes of that, and the next size would be 768.
-        assert!(size <= 536, "{size} bytes");
     }
 }

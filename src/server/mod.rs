@@ -4,6 +4,7 @@ mod care;
 mod control;
 mod door;
 mod draining;
+mod exit;
 mod rebalancing;
 mod reception;
 mod reload;
@@ -31,6 +32,7 @@ use self::{
 };
 pub use self::{
     control::Control,
+    exit::Exit,
     reload::{Changes, ReloadError},
     stopping::Stopped,
     workers::{Placement, Pulse},
@@ -79,6 +81,7 @@ struct Shared {
     /// The pools that there are now, in the configuration's order.
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     registry: Arc<Registry>,
+    exit: Arc<Exit>,
 }
 
 /// Why a server cannot start.
@@ -160,6 +163,7 @@ impl Server {
             tls,
             tls_deadline: config.timeouts.tls_handshake,
             proxy: Arc::clone(&self.shared.proxy),
+            exit: Arc::clone(&self.shared.exit),
             stopping: self.stopping.subscribe(),
         }
     }
@@ -192,6 +196,18 @@ impl Server {
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.workers.pulse()
+    }
+
+    /// What answers its clients.
+    #[must_use]
+    pub fn proxy(&self) -> Arc<Proxy> {
+        Arc::clone(&self.shared.proxy)
+    }
+
+    /// The way out for its tunnels, to another process.
+    #[must_use]
+    pub fn exit(&self) -> Arc<Exit> {
+        Arc::clone(&self.shared.exit)
     }
 
     /// Serves until `stop` is ready, then stops gracefully: it is not ready any more, after a delay
@@ -277,6 +293,7 @@ impl Shared {
         let registry = Arc::new(Registry::new(workers));
         Ok(Self {
             proxy: Arc::new(Proxy::new(config, &pools, Arc::clone(&registry))),
+            exit: Arc::new(Exit::of(&registry)),
             pools: Arc::new(ArcSwap::from_pointee(pools)),
             registry,
         })

@@ -10,10 +10,16 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::workers::Workers;
+use super::{
+    exit::Exit,
+    workers::{Seat, Workers},
+};
 use crate::{
-    listener::{Accepted, Listener},
-    proxy::{Connection, LAST_CALL, Proxy},
+    listener::{Accepted, Listener, Permit},
+    proxy::{
+        Connection, LAST_CALL, Proxy,
+        moving::{Parcel, Residence},
+    },
     stream::Stream,
     tls::Acceptor,
 };
@@ -24,8 +30,18 @@ pub(super) struct Welcome {
     pub(super) tls: Option<Acceptor>,
     pub(super) tls_deadline: Duration,
     pub(super) proxy: Arc<Proxy>,
+    pub(super) exit: Arc<Exit>,
     /// Changes when the server stops.
     pub(super) stopping: watch::Receiver<()>,
+}
+
+/// A connection's place among those of its listener and of its worker.
+struct Resident {
+    worker: usize,
+    proxy: Arc<Proxy>,
+    exit: Arc<Exit>,
+    _permit: Permit,
+    _seat: Seat,
 }
 
 /// The clients of a listener: each is given to the worker that it is to live on, which is mostly the
@@ -77,7 +93,13 @@ impl Reception {
             peer,
             over_tls: welcome.tls.is_some(),
             worker: host.index,
-            permit: Arc::new((permit, host.seat())),
+            residence: Arc::new(Resident {
+                worker: host.index,
+                proxy: Arc::clone(&welcome.proxy),
+                exit: Arc::clone(&welcome.exit),
+                _permit: permit,
+                _seat: host.seat(),
+            }),
         };
         if host.index == self.here {
             host.spawn_task(welcome.serve(socket, connection));
@@ -118,6 +140,19 @@ impl Welcome {
             // It is not to keep what it came by, which may be changed.
             drop(self);
             proxy.serve(stream, connection, stopping).await;
+        }
+    }
+}
+
+impl Residence for Resident {
+    fn send_off(self: Arc<Self>, parcel: Parcel) {
+        if let Err(parcel) = self.exit.take(parcel) {
+            // Nobody takes it any more.
+            let (proxy, worker) = (Arc::clone(&self.proxy), self.worker);
+            if let Err(parcel) = proxy.receive(parcel, worker, self) {
+                let tunnel = parcel.dossier.number();
+                warn!(tunnel, "a tunnel can neither leave nor stay: it is lost");
+            }
         }
     }
 }

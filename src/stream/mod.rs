@@ -1,6 +1,7 @@
 //! A socket of any kind, to a client or to a backend, as one type.
 
 mod bare;
+mod descriptor;
 mod metered;
 mod server_tls;
 

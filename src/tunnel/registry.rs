@@ -293,6 +293,14 @@ impl Count {
     }
 }
 
+impl FormerPlace {
+    /// The number that the tunnel had.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.id
+    }
+}
+
 impl Live {
     fn new(backend: BackendId, opened: Tick) -> Self {
         Self {

@@ -177,6 +177,19 @@ impl Agreed {
         }
     }
 
+    /// Writes it as the answer's headers had it, in other words.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        if let Some(subprotocol) = &self.subprotocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
+        }
+        for extension in &self.extensions {
+            // It was read from a header.
+            if let Ok(extension) = HeaderValue::from_bytes(&extension.written()) {
+                headers.append(SEC_WEBSOCKET_EXTENSIONS, extension);
+            }
+        }
+    }
+
     /// Whether a client goes on in the same way with another endpoint that agrees on the same: what
     /// it sends depends on nothing that it sent before. So it is without extensions, and where each
     /// message is compressed by itself (RFC 7692, section 7.1.1.2).
@@ -197,6 +210,21 @@ impl Extension {
         let mut parameters: Vec<_> = parts.map(parameter).collect();
         parameters.sort();
         Self { name, parameters }
+    }
+
+    /// Values in quotes, whatever they are: one pair is taken off again.
+    fn written(&self) -> Vec<u8> {
+        let mut written = self.name.clone();
+        for (name, value) in &self.parameters {
+            written.extend(b"; ");
+            written.extend(name);
+            if let Some(value) = value {
+                written.extend(b"=\"");
+                written.extend(value);
+                written.push(b'"');
+            }
+        }
+        written
     }
 
     fn compresses_each_client_message_by_itself(&self) -> bool {
@@ -317,6 +345,29 @@ mod tests {
             }
         }
         Offer::of(&request.into_parts().0)
+    }
+
+    #[test]
+    fn what_was_agreed_on_is_read_as_it_was_written() {
+        for (protocols, extensions) in [
+            (None, &[][..]),
+            (Some("chat"), &["permessage-deflate"][..]),
+            (None, &["a; b=1; c; d=\"2\", e", "f;g=\"\"3\"\";h=\"; i"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(protocol) = protocols {
+                let protocol = HeaderValue::from_static(protocol);
+                headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+            }
+            for extension in extensions {
+                let extension = HeaderValue::from_static(extension);
+                headers.append(SEC_WEBSOCKET_EXTENSIONS, extension);
+            }
+            let agreed = Agreed::on(&headers);
+            let mut written = HeaderMap::new();
+            agreed.write(&mut written);
+            assert_eq!(Agreed::on(&written), agreed);
+        }
     }
 
     fn checked(changes: &[(&'static str, &'static str)]) -> Result<(), BadAnswer> {

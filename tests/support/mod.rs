@@ -8,6 +8,7 @@ mod client;
 mod http;
 mod log;
 mod moody;
+mod moving;
 mod pair;
 mod process;
 mod proxy;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     http::Answer,
     log::Log,
     moody::{BROKEN, Mood, Moody, OK, accept_of},
+    moving::carried,
     pair::Pair,
     process::{Folder, Process},
     proxy::{Proxy, ProxyBuilder},

@@ -3,7 +3,8 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use longwire::{
     config::Config,
     pool::Pool,
-    server::{Changes, Control, Placement, ReloadError, Server, Stopped},
+    proxy,
+    server::{Changes, Control, Exit, Placement, ReloadError, Server, Stopped},
     tunnel::registry::Registry,
 };
 use tokio::{
@@ -22,6 +23,8 @@ pub(crate) struct Proxy {
     pub(crate) pools: Arc<Vec<Arc<Pool>>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) control: Control,
+    pub(crate) inner: Arc<proxy::Proxy>,
+    pub(crate) exit: Arc<Exit>,
     stop: Option<oneshot::Sender<()>>,
     abort: Option<oneshot::Sender<()>>,
     running: JoinHandle<Stopped>,
@@ -72,6 +75,7 @@ impl Proxy {
         let addresses = server.addresses();
         let (pools, registry) = (server.pools(), server.registry());
         let control = server.control();
+        let (inner, exit) = (server.proxy(), server.exit());
         let running = tokio::spawn(server.run(async { stopped.await.unwrap_or(()) }, async {
             aborted.await.unwrap_or(())
         }));
@@ -81,6 +85,8 @@ impl Proxy {
             pools,
             registry,
             control,
+            inner,
+            exit,
             stop: Some(stop),
             abort: Some(abort),
             running,

@@ -125,6 +125,13 @@ impl Memory {
     }
 }
 
+impl Hold {
+    /// The address that stands for the client.
+    pub(in crate::pool) fn client(&self) -> IpAddr {
+        self.client
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(mut client) = self.clients.get_mut(&self.client) {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::{
@@ -91,7 +92,8 @@ pub(super) enum Wish {
 }
 
 /// What became of a client's affinity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The pool has none, or the request brings nothing to go by.
     None,
@@ -133,7 +135,7 @@ impl Affinity {
     }
 
     /// Remembers of clients what the pool's affinity `before` does.
-    pub(super) fn remember(&mut self, before: &Self) {
+    pub(super) fn share(&mut self, before: &Self) {
         if let (By::Ip(memory), By::Ip(before)) = (&mut self.by, &before.by) {
             memory.share(before);
         }
@@ -265,6 +267,15 @@ impl Affinity {
             }
         };
         if wished == got { met } else { Outcome::Moved }
+    }
+
+    /// Remembers that the client at `ip` has a tunnel to the backend with that index, where clients
+    /// are known by their address.
+    pub(super) fn remember(&self, ip: IpAddr, backend: usize) -> Option<Hold> {
+        match &self.by {
+            By::Ip(memory) => memory.remember(ip, backend, Use::Tunnel),
+            _ => None,
+        }
     }
 
     pub(super) fn forget_expired(&self) {

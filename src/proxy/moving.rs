@@ -1,0 +1,201 @@
+//! Live tunnels on their way to another process, and their arrival there.
+
+use std::{io, net::IpAddr, os::fd::OwnedFd, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+
+use super::{
+    Proxy,
+    access::Past,
+    live::{Live, Tie},
+    reconnect::{Reconnect, Replay, Script},
+    terms::Terms,
+};
+use crate::{
+    pool::{Pool, backend::Backend},
+    stream::Stream,
+    tunnel::{
+        Policy, Tunnel,
+        moving::{Base64, State},
+        registry::FormerPlace,
+    },
+};
+
+/// What a client's connection keeps until it, or the tunnel that it became, has ended.
+pub trait Residence: Send + Sync {
+    /// Its tunnel leaves. Tunnels are only to be told to if somebody takes them.
+    fn send_off(self: Arc<Self>, parcel: Parcel);
+}
+
+/// A live tunnel that nobody serves: it is on its way.
+#[derive(Debug)]
+pub struct Parcel {
+    /// The client's socket.
+    pub client: OwnedFd,
+    /// The backend's socket.
+    pub backend: OwnedFd,
+    /// All else.
+    pub dossier: Box<Dossier>,
+}
+
+/// What a tunnel is but for its sockets.
+///
+/// Who writes and who reads may be of different versions: what is unknown is passed over, and what
+/// comes to be added must have a default.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Dossier {
+    pub(super) place: FormerPlace,
+    pub(super) policy: Policy,
+    pub(super) state: State,
+    pub(super) past: Past,
+    /// The client, if its pool may remember which backend it has.
+    #[serde(default)]
+    pub(super) remembered: Option<IpAddr>,
+    /// What it takes to go on with another backend, where that is wanted.
+    #[serde(default)]
+    pub(super) reconnect: Option<Script>,
+}
+
+/// Headers as they are written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Headers(Vec<(String, Base64<Vec<u8>>)>);
+
+/// Why a tunnel cannot go on here.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("its pool is unknown")]
+    Pool,
+    #[error("its backend is unknown")]
+    Backend,
+    #[error("the handshake to repeat is not one")]
+    Handshake,
+    #[error("a socket cannot be used: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// What a tunnel goes on with.
+struct Means {
+    pool: Arc<Pool>,
+    backend: Arc<Backend>,
+    replay: Option<Arc<Replay>>,
+    client_socket: Stream,
+    backend_socket: Stream,
+}
+
+impl Proxy {
+    /// Has a tunnel from another process go on here. To be called on the runtime of the worker with
+    /// that number.
+    ///
+    /// # Errors
+    /// If it cannot go on here, it is given back as it came.
+    pub fn receive(
+        &self,
+        parcel: Parcel,
+        worker: usize,
+        residence: Arc<dyn Residence>,
+    ) -> Result<(), Parcel> {
+        let terms = self.terms.load();
+        match terms.means(&parcel) {
+            Ok(means) => {
+                terms.resume(&parcel.dossier, means, worker, residence);
+                Ok(())
+            }
+            Err(reason) => {
+                let tunnel = parcel.dossier.number();
+                debug!(tunnel, %reason, "a tunnel cannot go on here");
+                Err(parcel)
+            }
+        }
+    }
+
+}
+
+impl Terms {
+    fn means(&self, parcel: &Parcel) -> Result<Means, Unfit> {
+        let Dossier {
+            past, reconnect, ..
+        } = &*parcel.dossier;
+        let mut pools = self.pools.iter();
+        let pool = pools.find(|pool| pool.name() == past.pool);
+        let pool = pool.ok_or(Unfit::Pool)?;
+        let replay = reconnect.as_ref().map(|script| {
+            let replay = script.replay(pool).ok_or(Unfit::Handshake)?;
+            Ok::<_, Unfit>(Arc::new(replay))
+        });
+        Ok(Means {
+            pool: Arc::clone(pool),
+            backend: pool.find(&past.backend).ok_or(Unfit::Backend)?,
+            replay: replay.transpose()?,
+            client_socket: Stream::of_descriptor(&parcel.client)?,
+            backend_socket: Stream::of_descriptor(&parcel.backend)?,
+        })
+    }
+
+    fn resume(
+        &self,
+        dossier: &Dossier,
+        means: Means,
+        worker: usize,
+        residence: Arc<dyn Residence>,
+    ) {
+        let Dossier { past, state, .. } = dossier;
+        let Means {
+            pool,
+            backend,
+            replay,
+            client_socket,
+            backend_socket,
+        } = means;
+        let lease = pool.resume(&backend, dossier.remembered);
+        let place = self
+            .registry
+            .enter_again(worker, backend.id(), &dossier.place);
+        let policy = self.routes.policy(&dossier.policy);
+        let tunnel = Tunnel::resume(client_socket, backend_socket, policy, place, state);
+        debug!(tunnel = tunnel.id(), "a tunnel goes on here");
+        let label = self.routes.label(&past.route, &pool);
+        let record = self.access.resume(past, label, &backend, tunnel.id());
+        let live = match replay {
+            None => Live::new(tunnel, Tie::Lease(lease), record, residence),
+            Some(replay) => {
+                let reconnect = Reconnect::new(&replay, &record, lease);
+                let tunnel = tunnel.rescued_again_by(reconnect, replay.buffer, state);
+                Live::new(tunnel, Tie::Replay(replay), record, residence)
+            }
+        };
+        tokio::spawn(live);
+    }
+}
+
+impl Dossier {
+    /// The number that the tunnel has had.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.place.number()
+    }
+}
+
+impl Headers {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let written = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.to_string(), Base64(value.as_bytes().to_vec()))
+        };
+        Self(headers.iter().map(written).collect())
+    }
+
+    /// The same headers; `None` if they are none.
+    pub(super) fn read(&self) -> Option<HeaderMap> {
+        let read = |(name, value): &(String, Base64<Vec<u8>>)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_bytes(&value.0).ok()?))
+        };
+        let mut headers = HeaderMap::new();
+        for header in &self.0 {
+            let (name, value) = read(header)?;
+            headers.append(name, value);
+        }
+        Some(headers)
+    }
+}
