@@ -148,12 +148,8 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The integer or the boolean that `text` is in TOML.
+/// The integer or the boolean that `text` is in TOML, with nothing around it.
 fn bare_literal(text: &str) -> Option<DeValue<'_>> {
-    let is_of_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_');
-    if !text.chars().all(is_of_one) {
-        return None;
-    }
     let value = DeValue::parse(text).ok()?.into_inner();
     matches!(value, DeValue::Integer(_) | DeValue::Boolean(_)).then_some(value)
 }

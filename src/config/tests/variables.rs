@@ -13,7 +13,7 @@ use super::{
     backends, bare, least_and, listener, read_in, route, said,
 };
 
-const SET: [(&str, &str); 20] = [
+const SET: [(&str, &str); 24] = [
     ("ADDRESS", "127.0.0.1:8443"),
     ("CODE", "1001"),
     ("COOKIE", "cookie"),
@@ -22,11 +22,15 @@ const SET: [(&str, &str); 20] = [
     ("FRACTION", "1.5"),
     ("HEX", "0x10"),
     ("HOST", "10.0.0.7"),
+    ("LINE", "1\n"),
+    ("LIST", "[1]"),
     ("LOTS", "lots"),
     ("MANY", "1_000"),
     ("OFF", "off"),
+    ("PADDED", " 1"),
     ("POOL", "p"),
     ("PORT", "9001"),
+    ("QUOTED", "'1'"),
     ("REFERENCE", "${HOST}"),
     ("REMARK", "1 # one"),
     ("SECRET", "hush hush hush hush"),
@@ -164,7 +168,7 @@ fn what_may_be_a_number_or_text_may_come_from_a_variable() {
         valid(&least_and(&limits)).limits.request_head
     };
     assert_eq!(head("${SIZE}"), 16 << 10);
-    assert_eq!(head("${PORT}"), 9001);
+    assert_eq!(head("${NOPE:-0x4000}"), 16 << 10);
 
     let status = |written: &str| checked(&format!("status = \"{written}\"")).status;
     assert_eq!(status("${NOPE:-2_04}"), Statuses::only(204));
@@ -196,6 +200,7 @@ fn a_string_without_a_variable_is_no_number_and_no_boolean() {
     ] {
         let said = said(&only(&listener(setting)));
         assert!(said.contains("an integer from 1, found a string"), "{said}");
+        assert!(!said.contains("expands"), "{said}");
     }
     let said = said(&only(&least_and("[log]\naccess = \"true\"")));
     assert!(said.contains("found a string"), "{said}");
@@ -209,6 +214,10 @@ fn a_number_out_of_a_variable_is_checked_like_one_that_is_written() {
         ("FRACTION", "found a string"),
         ("FALSE", "found a string"),
         ("REMARK", "found a string"),
+        ("PADDED", "found a string"),
+        ("LINE", "found a string"),
+        ("QUOTED", "found a string"),
+        ("LIST", "found a string"),
         ("EMPTY", "found a string"),
     ] {
         let setting = format!("max_connections = \"${{{variable}}}\"");
