@@ -5,6 +5,7 @@ mod logging;
 mod operate;
 mod orphans;
 mod signals;
+mod start;
 mod systemd;
 
 use std::{

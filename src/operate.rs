@@ -1,15 +1,18 @@
 //! The life of the running proxy: its start, signals and orders, its end.
 
-use std::path::{Path, PathBuf};
+use std::{io, path::PathBuf};
 
 use anyhow::Context;
 use longwire::{
-    admin::{Door, Errand, Order, Readiness, usual_socket},
-    config::{Admin, AdminSocket, Config},
+    admin::{Door, Errand, Order, Readiness},
+    config::Config,
+    handover::{Program, predecessor},
     listener::Inherited,
-    server::{Control, Placement, Server},
+    server::{
+        Arrivals, Control, Server,
+        upgrade::{Arriving, Taking},
+    },
 };
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
@@ -17,37 +20,73 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    cli::Source, logging::Logging, orphans::look_after_orphans, signals::Signals, systemd,
+    cli::Source,
+    logging::Logging,
+    orphans::look_after_orphans,
+    signals::Signals,
+    start::{Started, usual},
+    systemd,
 };
 
 /// Orders that may wait for the one that is being carried out.
 const WAITING: usize = 8;
 
 /// Runs the proxy until it is told to stop, on the listening sockets that it has inherited and on
-/// those that it has to open itself.
+/// those that it has to open itself. If another process has started it to take over, it does.
 ///
 /// # Errors
 /// If its configuration is wrong, or it cannot start.
-pub(crate) async fn operate(source: Source, mut inherited: Inherited) -> anyhow::Result<()> {
+pub(crate) async fn operate(source: Source, inherited: Inherited) -> anyhow::Result<()> {
     // Before anything that takes time: from here on nobody can stop it by halves.
     let signals = Signals::hear()?;
-    let config = source.config()?;
-    let logging = Logging::begin(&config.log)?;
+    let program = Program::running().context("cannot tell where this program is")?;
     look_after_orphans().context("cannot look after orphans")?;
-    raise_open_files();
+    let Some(channel) = predecessor()? else {
+        let started = Started::alone(&source, inherited)?;
+        return run(program, started, signals, None).await;
+    };
+    let (taking, estate) = Taking::begin(channel).await?;
+    match Started::succeeding(&source, estate) {
+        Ok(started) => run(program, started, signals, Some(taking)).await,
+        Err(error) => {
+            taking.fail(format!("{error:#}")).await;
+            Err(error)
+        }
+    }
+}
 
-    let file = source.file().map(|file| file.path().to_owned());
-    let door = open_door(&config.admin, file.as_deref(), &mut inherited)?;
-    let server = Server::bind_inheriting(&config, Placement::Threads, &mut inherited)?;
-    drop(config);
-    close(inherited);
-    Operation::begin(file, logging, door, server.control())
-        .run(server, signals)
-        .await
+async fn run(
+    program: Program,
+    started: Started,
+    signals: Signals,
+    predecessor: Option<Taking>,
+) -> anyhow::Result<()> {
+    let Started {
+        file,
+        logging,
+        door,
+        server,
+    } = started;
+    let operation = Operation::begin(program, file, logging, door, server.control());
+    operation.run(server, signals, predecessor).await
+}
+
+/// Has the tunnels of the old process go on here.
+async fn take_in(arriving: Arriving, arrivals: Arrivals) {
+    match arriving.take(|parcel| arrivals.admit(parcel)).await {
+        Ok(tunnels) => info!(tunnels, "the old process has given all that it could"),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            warn!(error, "the old process has left before it had given all");
+        }
+    }
 }
 
 /// What goes on beside the server.
 struct Operation {
+    program: Program,
+    /// Whether another process has taken over.
+    is_succeeded: bool,
     /// The configuration file, if it was started with one.
     file: Option<PathBuf>,
     logging: Logging,
@@ -61,10 +100,18 @@ struct Operation {
 }
 
 impl Operation {
-    fn begin(file: Option<PathBuf>, logging: Logging, door: Door, control: Control) -> Self {
+    fn begin(
+        program: Program,
+        file: Option<PathBuf>,
+        logging: Logging,
+        door: Door,
+        control: Control,
+    ) -> Self {
         let (orders, errands) = mpsc::channel(WAITING);
         let readiness = control.readiness();
         Self {
+            program,
+            is_succeeded: false,
             file,
             logging,
             control,
@@ -77,16 +124,31 @@ impl Operation {
     }
 
     /// Serves, and carries out orders, until the server has stopped.
-    async fn run(mut self, server: Server, mut signals: Signals) -> anyhow::Result<()> {
+    async fn run(
+        mut self,
+        server: Server,
+        mut signals: Signals,
+        predecessor: Option<Taking>,
+    ) -> anyhow::Result<()> {
         let pulse = server.pulse();
+        let arrivals = server.arrivals();
         let mut serving = tokio::spawn(server.run(signals.stop(1), signals.stop(2)));
+        if let Some(predecessor) = predecessor {
+            // It has gone on alone if it does not hear this, and then there is one too many.
+            let arriving = predecessor.ready().await?;
+            tokio::spawn(take_in(arriving, arrivals));
+        }
         systemd::ready("serving");
         let mut readiness = self.readiness.clone();
         tokio::spawn(systemd::feed_watchdog(pulse));
         let stopped = loop {
             tokio::select! {
                 stopped = &mut serving => break stopped?,
-                Ok(()) = readiness.changed() => systemd::stopping(),
+                // Once it is succeeded, the service goes on without it.
+                Ok(()) = readiness.changed() => if !self.is_succeeded {
+                    self.program.retire();
+                    systemd::stopping();
+                },
                 Some(errand) = self.errands.recv() => {
                     let outcome = self.carry_out(errand.order).await;
                     // Who has asked may have left.
@@ -105,6 +167,7 @@ impl Operation {
             closed_tunnels = stopped.closed_tunnels,
             ended_tunnels = stopped.ended_tunnels,
             cut_tunnels = stopped.cut_tunnels,
+            moved_tunnels = stopped.moved_tunnels,
             "stopped"
         );
         Ok(())
@@ -168,46 +231,37 @@ impl Operation {
         self.door = door;
     }
 
-    /// PLACEHOLDER: has another process take over.
+    /// Has another process take over: the program as it lies there now, with the same arguments.
     async fn upgrade(&mut self) -> Result<String, String> {
-        Err("this proxy cannot be upgraded yet".to_owned())
+        let in_words = |error: anyhow::Error| format!("{error:#}");
+        let started = self.program.start_again();
+        let (channel, mut successor) = started.map_err(|error| in_words(error.into()))?;
+        let sockets = self
+            .door
+            .sockets()
+            .map(|socket| socket.try_clone_to_owned());
+        let sockets = sockets.collect::<io::Result<_>>();
+        let sockets = sockets.map_err(|error| in_words(error.into()))?;
+        match self.control.hand_over(channel, sockets).await {
+            Ok(version) => {
+                successor.let_live();
+                self.is_succeeded = true;
+                systemd::succeeded_by(successor.id());
+                self.door.hand_over();
+                self.answer_at(Door::default());
+                let id = successor.id();
+                Ok(format!("longwire {version} has taken over as process {id}"))
+            }
+            Err(reason) => {
+                let reason = in_words(reason.into());
+                let fate = successor.give_up().await;
+                Err(format!("{reason}; {fate}, and this one goes on"))
+            }
+        }
     }
 }
 
 /// Reading asks the system for its certificates, too: not on the thread that answers probes.
 async fn load(file: PathBuf) -> anyhow::Result<Config> {
     Ok(spawn_blocking(move || Config::load(&file)).await??)
-}
-
-fn open_door(
-    config: &Admin,
-    file: Option<&Path>,
-    inherited: &mut Inherited,
-) -> anyhow::Result<Door> {
-    let usual = usual(config, file);
-    Ok(Door::bind(config, usual.as_deref(), inherited)?)
-}
-
-/// Where the socket for orders lies, if that is for us to say.
-fn usual(config: &Admin, file: Option<&Path>) -> Option<PathBuf> {
-    let file = file.filter(|_| config.socket == AdminSocket::Usual)?;
-    let place = usual_socket(file);
-    let warn = |error: &_| warn!("orders are taken by signals alone: {error:#}");
-    place.map_err(anyhow::Error::from).inspect_err(warn).ok()
-}
-
-fn close(inherited: Inherited) {
-    for address in inherited.left() {
-        warn!("nothing is configured to listen on {address}: the socket that was passed is closed");
-    }
-    drop(inherited);
-}
-
-/// A tunnel takes two open files; the system's default allows few.
-fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "cannot raise the limit of open files");
-    }
 }

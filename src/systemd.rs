@@ -60,6 +60,11 @@ pub(crate) fn reloading() {
     }
 }
 
+/// Another process, with that number, is to be watched and signalled from now on.
+pub(crate) fn succeeded_by(id: u32) {
+    tell(&[NotifyState::MainPid(id)]);
+}
+
 /// The proxy is about to end.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);

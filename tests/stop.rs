@@ -314,6 +314,7 @@ async fn a_stop_knows_how_its_tunnels_ended() {
         closed_tunnels,
         ended_tunnels,
         cut_tunnels,
+        ..
     } = proxy.stopped().await;
     assert_eq!(cut_tunnels, 1);
     // Whether the one that left had been told before, chance decides.

@@ -71,7 +71,7 @@ pub struct Accepted {
 /// A connection's place in the limits, kept until dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _places: [Place; 2],
+    _places: [Option<Place>; 2],
 }
 
 /// An address that cannot be accepted on.
@@ -144,7 +144,7 @@ impl Listener {
     pub fn permit_beyond(&self) -> Permit {
         let [own, total] = &self.shared.limits;
         Permit {
-            _places: [own.place_beyond(), total.place_beyond()],
+            _places: [own, total].map(|limit| Some(limit.place_beyond())),
         }
     }
 
@@ -205,6 +205,17 @@ impl Listener {
     }
 }
 
+impl Permit {
+    /// A place for a connection to an address that is not listened on any more: it counts in the
+    /// `total` alone, whatever that limit is.
+    #[must_use]
+    pub fn of_none(total: &Arc<Limit>) -> Self {
+        Self {
+            _places: [None, Some(total.place_beyond())],
+        }
+    }
+}
+
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -215,7 +226,7 @@ impl Shared {
     async fn permit(&self) -> Permit {
         let [own, total] = &self.limits;
         Permit {
-            _places: [self.place(own).await, self.place(total).await],
+            _places: [Some(self.place(own).await), Some(self.place(total).await)],
         }
     }
 

@@ -1,6 +1,6 @@
 //! Live tunnels on their way to another process, and their arrival there.
 
-use std::{io, net::IpAddr, os::fd::OwnedFd, sync::Arc};
+use std::{fmt, io, net::IpAddr, os::fd::OwnedFd, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::{
     tunnel::{
         Policy, Tunnel,
         moving::{Base64, State},
-        registry::FormerPlace,
+        registry::{FormerPlace, RouteId},
     },
 };
 
@@ -64,56 +64,62 @@ pub(super) struct Headers(Vec<(String, Base64<Vec<u8>>)>);
 
 /// Why a tunnel cannot go on here.
 #[derive(Debug, thiserror::Error)]
-enum Unfit {
+pub enum Unfit {
+    /// What should be a socket is none.
+    #[error("its sockets are none")]
+    Socket,
+    /// There is no such pool.
     #[error("its pool is unknown")]
     Pool,
+    /// The pool has no such backend.
     #[error("its backend is unknown")]
     Backend,
+    /// What is to be repeated for another backend cannot be.
     #[error("the handshake to repeat is not one")]
     Handshake,
-    #[error("a socket cannot be used: {0}")]
-    Socket(#[from] io::Error),
 }
 
-/// What a tunnel goes on with.
-struct Means {
+/// What a tunnel goes on with: its pool, its backend, and the handshake to repeat, if it may be.
+type Means = (Arc<Pool>, Arc<Backend>, Option<Arc<Replay>>);
+
+/// A tunnel from another process that could go on here. Nothing is read from its sockets or written
+/// to them before it does; dropped, it leaves them as they are.
+pub struct Newcomer {
+    terms: Arc<Terms>,
+    parcel: Parcel,
     pool: Arc<Pool>,
     backend: Arc<Backend>,
     replay: Option<Arc<Replay>>,
-    client_socket: Stream,
-    backend_socket: Stream,
 }
 
 impl Proxy {
-    /// Has a tunnel from another process go on here. To be called on the runtime of the worker with
-    /// that number.
+    /// Lets a tunnel in that comes from another process.
     ///
     /// # Errors
-    /// If it cannot go on here, it is given back as it came.
-    pub fn receive(
-        &self,
-        parcel: Parcel,
-        worker: usize,
-        residence: Arc<dyn Residence>,
-    ) -> Result<(), Parcel> {
-        let terms = self.terms.load();
+    /// If it cannot go on here, it is given back as it came, with the reason.
+    pub fn admit(&self, parcel: Parcel) -> Result<Newcomer, (Parcel, Unfit)> {
+        let terms = self.terms.load_full();
         match terms.means(&parcel) {
-            Ok(means) => {
-                terms.resume(&parcel.dossier, means, worker, residence);
-                Ok(())
-            }
-            Err(reason) => {
-                let tunnel = parcel.dossier.number();
-                debug!(tunnel, %reason, "a tunnel cannot go on here");
-                Err(parcel)
-            }
+            Ok((pool, backend, replay)) => Ok(Newcomer {
+                terms,
+                parcel,
+                pool,
+                backend,
+                replay,
+            }),
+            Err(reason) => Err((parcel, reason)),
         }
     }
-
 }
 
 impl Terms {
     fn means(&self, parcel: &Parcel) -> Result<Means, Unfit> {
+        if ![&parcel.client, &parcel.backend]
+            .into_iter()
+            .all(Stream::can_be)
+        {
+            return Err(Unfit::Socket);
+        }
         let Dossier {
             past, reconnect, ..
         } = &*parcel.dossier;
@@ -124,39 +130,44 @@ impl Terms {
             let replay = script.replay(pool).ok_or(Unfit::Handshake)?;
             Ok::<_, Unfit>(Arc::new(replay))
         });
-        Ok(Means {
-            pool: Arc::clone(pool),
-            backend: pool.find(&past.backend).ok_or(Unfit::Backend)?,
-            replay: replay.transpose()?,
-            client_socket: Stream::of_descriptor(&parcel.client)?,
-            backend_socket: Stream::of_descriptor(&parcel.backend)?,
-        })
+        let backend = pool.find(&past.backend).ok_or(Unfit::Backend)?;
+        Ok((Arc::clone(pool), backend, replay.transpose()?))
     }
+}
 
-    fn resume(
-        &self,
-        dossier: &Dossier,
-        means: Means,
-        worker: usize,
-        residence: Arc<dyn Residence>,
-    ) {
-        let Dossier { past, state, .. } = dossier;
-        let Means {
+impl fmt::Debug for Newcomer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Newcomer")
+            .field("parcel", &self.parcel)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Newcomer {
+    /// Goes on. To be called on the runtime of the worker with that number.
+    ///
+    /// # Errors
+    /// If a socket cannot be used. Then the tunnel is lost.
+    pub fn go_on(self, worker: usize, residence: Arc<dyn Residence>) -> io::Result<()> {
+        let Self {
+            terms,
+            parcel,
             pool,
             backend,
             replay,
-            client_socket,
-            backend_socket,
-        } = means;
-        let lease = pool.resume(&backend, dossier.remembered);
-        let place = self
-            .registry
-            .enter_again(worker, backend.id(), &dossier.place);
-        let policy = self.routes.policy(&dossier.policy);
+        } = self;
+        let Dossier { past, state, .. } = &*parcel.dossier;
+        let client_socket = Stream::of_descriptor(parcel.client)?;
+        let backend_socket = Stream::of_descriptor(parcel.backend)?;
+        let lease = pool.resume(&backend, parcel.dossier.remembered);
+        let place = &parcel.dossier.place;
+        let place = terms.registry.enter_again(worker, backend.id(), place);
+        place.came_by(RouteId::of(&past.route));
+        let policy = terms.routes.policy(&parcel.dossier.policy);
         let tunnel = Tunnel::resume(client_socket, backend_socket, policy, place, state);
         debug!(tunnel = tunnel.id(), "a tunnel goes on here");
-        let label = self.routes.label(&past.route, &pool);
-        let record = self.access.resume(past, label, &backend, tunnel.id());
+        let label = terms.routes.label(&past.route, &pool);
+        let record = terms.access.resume(past, label, &backend, tunnel.id());
         let live = match replay {
             None => Live::new(tunnel, Tie::Lease(lease), record, residence),
             Some(replay) => {
@@ -166,6 +177,7 @@ impl Terms {
             }
         };
         tokio::spawn(live);
+        Ok(())
     }
 }
 

@@ -1,12 +1,15 @@
 //! What can be asked of a server that runs.
 
-use std::sync::Arc;
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::reload::{Changes, ReloadError};
-use crate::{admin::Readiness, config::Config, pool::Pool};
+use super::{
+    reload::{Changes, ReloadError},
+    upgrade::NotReady,
+};
+use crate::{admin::Readiness, config::Config, handover::Channel, pool::Pool};
 
 /// A hand on a server that runs.
 #[derive(Debug, Clone)]
@@ -22,6 +25,11 @@ pub(super) enum Order {
     Reload {
         config: Box<Config>,
         reply: oneshot::Sender<Result<Changes, ReloadError>>,
+    },
+    HandOver {
+        channel: Channel,
+        sockets: Vec<OwnedFd>,
+        reply: oneshot::Sender<Result<String, NotReady>>,
     },
 }
 
@@ -66,5 +74,29 @@ impl Control {
         let sent = self.orders.send(order).await;
         sent.map_err(|_| ReloadError::NotRunning)?;
         replied.await.unwrap_or(Err(ReloadError::NotRunning))
+    }
+
+    /// Has the process at the other end of the channel take over: it gets the listening sockets and
+    /// those `others`, what pools remember, and once it is ready, the tunnels that can move. Gives
+    /// its version of longwire when it is ready; from then on this server ends.
+    ///
+    /// # Errors
+    /// If the process does not become ready in time. Then the server goes on as before.
+    pub async fn hand_over(
+        &self,
+        channel: Channel,
+        others: Vec<OwnedFd>,
+    ) -> Result<String, NotReady> {
+        let not_running = || NotReady::Failed("the proxy does not run, or stops".to_owned());
+        let (reply, replied) = oneshot::channel();
+        let sockets = others;
+        let order = Order::HandOver {
+            channel,
+            sockets,
+            reply,
+        };
+        let sent = self.orders.send(order).await;
+        sent.map_err(|_| not_running())?;
+        replied.await.unwrap_or_else(|_| Err(not_running()))
     }
 }

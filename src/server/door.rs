@@ -187,6 +187,10 @@ impl Door {
         while self.receptions.join_next().await.is_some() {}
     }
 
+    pub(super) fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
     /// Its listening sockets.
     pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.listeners.iter().map(|listener| listener.as_fd())

@@ -1,16 +1,68 @@
 //! The way out for live tunnels, to whoever hands them to another process.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    watch,
+};
+use tracing::warn;
 
-use crate::{proxy::moving::Parcel, tunnel::registry::Registry};
+use super::{
+    succession::Passage,
+    upgrade,
+    workers::{Seat, Workers},
+};
+use crate::{
+    listener::Permit,
+    proxy::{
+        Proxy,
+        moving::{Parcel, Residence},
+    },
+    tunnel::registry::Registry,
+};
 
-/// A door that is closed until somebody waits behind it.
+/// An exit that is closed until somebody waits behind it.
 #[derive(Debug)]
 pub struct Exit {
     registry: Arc<Registry>,
-    taker: Mutex<Option<UnboundedSender<Parcel>>>,
+    taker: Mutex<Option<UnboundedSender<Departing>>>,
+    /// Tunnels that have left, and of which it is not known yet what has become.
+    out: watch::Sender<usize>,
+}
+
+/// A tunnel that leaves.
+#[derive(Debug)]
+pub struct Departing {
+    parcel: Parcel,
+    absent: Absent,
+}
+
+/// What a tunnel that has left would need to stay after all.
+#[derive(Debug)]
+pub struct Absent {
+    resident: Arc<Resident>,
+    _absence: Absence,
+}
+
+/// Counts a tunnel among those that are out until dropped.
+#[derive(Debug)]
+struct Absence(watch::Sender<usize>);
+
+/// A connection's place among those of its listener and of its worker.
+pub(super) struct Resident {
+    pub(super) worker: usize,
+    /// The address that it was accepted at.
+    pub(super) listener: SocketAddr,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) exit: Arc<Exit>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) _permit: Permit,
+    pub(super) _seat: Seat,
 }
 
 impl Exit {
@@ -18,11 +70,12 @@ impl Exit {
         Self {
             registry: Arc::clone(registry),
             taker: Mutex::default(),
+            out: watch::Sender::new(0),
         }
     }
 
     /// Has every tunnel that can move leave, and gives whoever takes them what leaves.
-    pub fn open(&self) -> UnboundedReceiver<Parcel> {
+    pub fn open(&self) -> UnboundedReceiver<Departing> {
         let (taker, taken) = unbounded_channel();
         *self.taker.lock().expect("no holder panics") = Some(taker);
         self.registry.move_out();
@@ -35,14 +88,100 @@ impl Exit {
         *self.taker.lock().expect("no holder panics") = None;
     }
 
+    /// Waits until it is known of all that have left what has become of them.
+    pub(super) async fn settled(&self) {
+        let mut out = self.out.subscribe();
+        // The sender is here.
+        let _ = out.wait_for(|out| *out == 0).await;
+    }
+
     /// Gives a tunnel that leaves to who takes it.
     ///
     /// # Errors
     /// If nobody does, it is given back.
-    pub fn take(&self, parcel: Parcel) -> Result<(), Parcel> {
+    fn take(&self, departing: Departing) -> Result<(), Departing> {
         match &*self.taker.lock().expect("no holder panics") {
-            Some(taker) => taker.send(parcel).map_err(|unsent| unsent.0),
-            None => Err(parcel),
+            Some(taker) => taker.send(departing).map_err(|unsent| unsent.0),
+            None => Err(departing),
         }
+    }
+
+    fn absence(&self) -> Absence {
+        self.out.send_modify(|out| *out += 1);
+        Absence(self.out.clone())
+    }
+}
+
+impl Drop for Absence {
+    fn drop(&mut self) {
+        self.0.send_modify(|out| *out -= 1);
+    }
+}
+
+impl Residence for Resident {
+    fn send_off(self: Arc<Self>, parcel: Parcel) {
+        let exit = Arc::clone(&self.exit);
+        let absent = Absent {
+            _absence: exit.absence(),
+            resident: self,
+        };
+        if let Err(departing) = exit.take(Departing { parcel, absent }) {
+            let (parcel, absent) = departing.packed();
+            absent.stay(parcel);
+        }
+    }
+}
+
+impl Departing {
+    /// It as another process can be given it, and what it needs if that does not take it.
+    #[must_use]
+    pub fn packed(self) -> (upgrade::Parcel<Passage>, Absent) {
+        let Self { parcel, absent } = self;
+        let parcel = upgrade::Parcel {
+            client: parcel.client,
+            backend: parcel.backend,
+            dossier: Passage {
+                listener: absent.resident.listener,
+                tunnel: parcel.dossier,
+            },
+        };
+        (parcel, absent)
+    }
+}
+
+impl Absent {
+    /// Goes on where it was: nobody takes it.
+    pub fn stay(self, parcel: upgrade::Parcel<Passage>) {
+        let resident = self.resident;
+        let tunnel = parcel.dossier.tunnel.number();
+        let parcel = Parcel {
+            client: parcel.client,
+            backend: parcel.backend,
+            dossier: parcel.dossier.tunnel,
+        };
+        let worker = resident.worker;
+        let stayed = match resident.proxy.admit(parcel) {
+            Ok(newcomer) => {
+                let workers = Arc::clone(&resident.workers);
+                let _on_worker = workers.at(worker).handle().enter();
+                newcomer.go_on(worker, resident).map_err(|e| e.to_string())
+            }
+            Err((_, reason)) => Err(reason.to_string()),
+        };
+        if let Err(reason) = stayed {
+            warn!(
+                tunnel,
+                reason, "a tunnel can neither leave nor stay: it is lost"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Resident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resident")
+            .field("listener", &self.listener)
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }

@@ -9,12 +9,21 @@ mod rebalancing;
 mod reception;
 mod reload;
 mod stopping;
+mod succession;
 pub mod upgrade;
 mod workers;
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
+use serde_json::Value;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -27,14 +36,17 @@ use self::{
     control::Order,
     door::Door,
     reception::Welcome,
-    stopping::{Farewell, Haste},
+    stopping::Haste,
+    succession::{Memory, Succession},
+    upgrade::Giving,
     workers::Workers,
 };
 pub use self::{
     control::Control,
-    exit::Exit,
+    exit::{Absent, Departing, Exit},
     reload::{Changes, ReloadError},
     stopping::Stopped,
+    succession::{Arrivals, Passage},
     workers::{Placement, Pulse},
 };
 use crate::{
@@ -70,6 +82,7 @@ pub struct Server {
     /// Sent to when the server stops; whoever serves a connection listens.
     stopping: watch::Sender<()>,
     readiness: watch::Sender<Readiness>,
+    succession: Succession,
     control: Control,
     orders: mpsc::Receiver<Order>,
 }
@@ -82,6 +95,14 @@ struct Shared {
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     registry: Arc<Registry>,
     exit: Arc<Exit>,
+}
+
+/// Why a server does not serve any more.
+enum End {
+    /// It was asked to.
+    Asked,
+    /// Another process is ready to take over.
+    Succeeded(Giving),
 }
 
 /// Why a server cannot start.
@@ -133,6 +154,7 @@ impl Server {
             care,
             stopping: watch::Sender::default(),
             readiness,
+            succession: Succession::default(),
             control,
             orders,
         };
@@ -144,6 +166,24 @@ impl Server {
             door.announce();
         }
         announce_routes(config);
+        Ok(server)
+    }
+
+    /// The same, in the place of another process, which has left its `memory` to this one too.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_succeeding(
+        config: &Config,
+        placement: Placement,
+        inherited: &mut Inherited,
+        memory: Value,
+    ) -> Result<Self, StartError> {
+        let memory = Memory::read(memory);
+        let mut config = config.clone();
+        memory.restore_secrets(&mut config);
+        let server = Self::bind_inheriting(&config, placement, inherited)?;
+        server.remember(&memory);
         Ok(server)
     }
 
@@ -198,12 +238,6 @@ impl Server {
         self.workers.pulse()
     }
 
-    /// What answers its clients.
-    #[must_use]
-    pub fn proxy(&self) -> Arc<Proxy> {
-        Arc::clone(&self.shared.proxy)
-    }
-
     /// The way out for its tunnels, to another process.
     #[must_use]
     pub fn exit(&self) -> Arc<Exit> {
@@ -223,25 +257,36 @@ impl Server {
         for door in &mut self.doors {
             door.open();
         }
-        let mut abort = pin!(abort);
-        self.serve_until(stop).await;
+        let (mut stop, mut abort) = (pin!(stop), pin!(abort));
+        let end = self.serve_until(stop.as_mut()).await;
         self.readiness.send_replace(Readiness::Stopping);
-        let delay = self.config.stop.delay;
-        let haste = tokio::select! {
-            () = self.serve_until(sleep(delay)) => Haste::None,
-            () = &mut abort => Haste::AtOnce,
-        };
-        let farewell = Farewell::stopping(&self.config.stop);
-        self.stop(farewell, haste, abort).await
+        if let End::Succeeded(giving) = end {
+            return self.be_succeeded(giving, stop, abort).await;
+        }
+        let delay = pin!(sleep(self.config.stop.delay));
+        tokio::select! {
+            end = self.serve_until(delay) => match end {
+                End::Asked => self.stop(Haste::None, abort).await,
+                End::Succeeded(giving) => {
+                    let now = pin!(ready(()));
+                    self.be_succeeded(giving, now, abort).await
+                }
+            },
+            () = &mut abort => self.stop(Haste::AtOnce, abort).await,
+        }
     }
 
-    /// Serves, and does what it is asked to, until `end` is ready.
-    async fn serve_until(&mut self, end: impl Future<Output = ()>) {
-        let mut end = pin!(end);
+    /// Serves, and does what it is asked to, until `end` is ready or another process is.
+    async fn serve_until(&mut self, mut end: Pin<&mut impl Future<Output = ()>>) -> End {
         loop {
             tokio::select! {
-                () = &mut end => return,
+                () = &mut end => return End::Asked,
                 Some(order) = self.orders.recv() => self.obey(order),
+                outcome = self.succession.outcome() => {
+                    if let Some(giving) = self.succession.tell(outcome) {
+                        return End::Succeeded(giving);
+                    }
+                }
                 () = certificates_are_due(&self.config.reload) => {
                     for door in &mut self.doors {
                         door.renew_certificates();
@@ -256,12 +301,27 @@ impl Server {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Reload { config, reply } => {
-                let prepared = self.prepare(*config);
-                let changed = prepared.map(|prepared| self.apply(prepared));
+                let changed = self.reload(*config);
                 // Whoever has asked need not wait for the answer.
-                let _ = reply.send(changed.map_err(Into::into));
+                let _ = reply.send(changed);
+            }
+            Order::HandOver {
+                channel,
+                sockets,
+                reply,
+            } => {
+                let offer = self.offer(channel, sockets);
+                self.succession.begin(offer, reply);
             }
         }
+    }
+
+    fn reload(&mut self, config: Config) -> Result<Changes, ReloadError> {
+        if self.succession.is_under_way() {
+            return Err(ReloadError::Succession);
+        }
+        let prepared = self.prepare(config)?;
+        Ok(self.apply(prepared))
     }
 
     /// Moves the clocks of tunnels, on their workers, until dropped.

@@ -11,15 +11,12 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    exit::Exit,
-    workers::{Seat, Workers},
+    exit::{Exit, Resident},
+    workers::Workers,
 };
 use crate::{
-    listener::{Accepted, Listener, Permit},
-    proxy::{
-        Connection, LAST_CALL, Proxy,
-        moving::{Parcel, Residence},
-    },
+    listener::{Accepted, Listener},
+    proxy::{Connection, LAST_CALL, Proxy},
     stream::Stream,
     tls::Acceptor,
 };
@@ -33,15 +30,6 @@ pub(super) struct Welcome {
     pub(super) exit: Arc<Exit>,
     /// Changes when the server stops.
     pub(super) stopping: watch::Receiver<()>,
-}
-
-/// A connection's place among those of its listener and of its worker.
-struct Resident {
-    worker: usize,
-    proxy: Arc<Proxy>,
-    exit: Arc<Exit>,
-    _permit: Permit,
-    _seat: Seat,
 }
 
 /// The clients of a listener: each is given to the worker that it is to live on, which is mostly the
@@ -95,8 +83,10 @@ impl Reception {
             worker: host.index,
             residence: Arc::new(Resident {
                 worker: host.index,
+                listener: self.listener.address(),
                 proxy: Arc::clone(&welcome.proxy),
                 exit: Arc::clone(&welcome.exit),
+                workers: Arc::clone(&self.workers),
                 _permit: permit,
                 _seat: host.seat(),
             }),
@@ -140,19 +130,6 @@ impl Welcome {
             // It is not to keep what it came by, which may be changed.
             drop(self);
             proxy.serve(stream, connection, stopping).await;
-        }
-    }
-}
-
-impl Residence for Resident {
-    fn send_off(self: Arc<Self>, parcel: Parcel) {
-        if let Err(parcel) = self.exit.take(parcel) {
-            // Nobody takes it any more.
-            let (proxy, worker) = (Arc::clone(&self.proxy), self.worker);
-            if let Err(parcel) = proxy.receive(parcel, worker, self) {
-                let tunnel = parcel.dossier.number();
-                warn!(tunnel, "a tunnel can neither leave nor stay: it is lost");
-            }
         }
     }
 }

@@ -17,6 +17,9 @@ pub enum ReloadError {
     /// It needs something that is not to be had.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Another process is about to take over, and knows nothing of it.
+    #[error("another process is taking over")]
+    Succession,
     /// There is nothing that could change: the server stops, or does not run.
     #[error("the proxy does not run, or stops")]
     NotRunning,

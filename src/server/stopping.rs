@@ -1,18 +1,22 @@
 //! The end of a server: it accepts nobody, lets requests finish and closes tunnels.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Server, TICK};
+use super::{Server, TICK, upgrade::Giving};
 use crate::{
     config::{self, DrainCode, DrainPace},
     tunnel::{
         Cause,
         drain::{Drain, Whose},
         pacing::Pace,
-        registry::CloseOrder,
+        registry::{CloseOrder, Registry},
     },
     websocket::CloseCode,
 };
@@ -26,6 +30,25 @@ pub struct Stopped {
     pub ended_tunnels: usize,
     /// Tunnels that had not ended in time and were cut.
     pub cut_tunnels: usize,
+    /// Tunnels that go on in the process that has taken over.
+    pub moved_tunnels: usize,
+}
+
+/// What is known so far of the tunnels that a server had when it began to stop.
+#[derive(Debug, Clone, Copy)]
+struct Tally {
+    /// How many had ended before.
+    ended_before: usize,
+    told: usize,
+    moved: usize,
+}
+
+/// How the closing of tunnels went.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    /// Those that were told to close.
+    told: usize,
+    is_interrupted: bool,
 }
 
 /// How tunnels are closed when the server stops.
@@ -64,77 +87,150 @@ impl Farewell {
             },
         }
     }
+
+    /// What those tunnels are told that cannot go on in the process that has taken over.
+    fn upgrading(config: &config::Upgrade) -> Self {
+        const fn order(code: CloseCode) -> CloseOrder {
+            CloseOrder {
+                cause: Cause::Shutdown,
+                code,
+                reason: "proxy is upgraded",
+            }
+        }
+        Self {
+            pace: config.pace,
+            deadline: config.deadline,
+            order: match config.code {
+                DrainCode::GoingAway => const { &order(CloseCode::GOING_AWAY) },
+                DrainCode::ServiceRestart => const { &order(CloseCode::SERVICE_RESTART) },
+            },
+        }
+    }
 }
 
 impl Server {
     /// Stops, at once when `abort` is ready.
     pub(super) async fn stop(
         mut self,
-        farewell: Farewell,
         haste: Haste,
         abort: Pin<&mut impl Future<Output = ()>>,
     ) -> Stopped {
-        let began = Instant::now();
-        let registry = Arc::clone(&self.shared.registry);
-        let before = registry.ended();
-        info!(tunnels = registry.len(), "stopping");
+        info!(tunnels = self.shared.registry.len(), "stopping");
+        let mut tally = Tally::begin(&self.shared.registry);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());
         }
+        self.let_connections_end().await;
+        if haste == Haste::None {
+            let farewell = Farewell::stopping(&self.config.stop);
+            tally.told += self.close_tunnels(&farewell, abort).await.told;
+        }
+        self.finish(tally).await
+    }
+
+    /// Ends as another process has taken over: what it can be given goes there, and the rest is
+    /// closed. If `stop` is ready, the rest is closed as in a stop, and at once when `abort` is.
+    pub(super) async fn be_succeeded(
+        mut self,
+        giving: Giving,
+        stop: Pin<&mut impl Future<Output = ()>>,
+        abort: Pin<&mut impl Future<Output = ()>>,
+    ) -> Stopped {
+        let tunnels = self.shared.registry.len();
+        info!(tunnels, "another process has taken over");
+        let mut tally = Tally::begin(&self.shared.registry);
+        for door in self.doors.drain(..) {
+            self.closing.spawn(door.leave());
+        }
+        self.let_connections_end().await;
+        let departures = self.depart(giving);
+        self.settle().await;
+        let farewell = Farewell::upgrading(&self.config.upgrade);
+        let closed = self.close_tunnels(&farewell, stop).await;
+        tally.told += closed.told;
+        if closed.is_interrupted {
+            let farewell = Farewell::stopping(&self.config.stop);
+            tally.told += self.close_tunnels(&farewell, abort).await.told;
+        }
+        tally.moved = departures.end(&self.shared.exit).await;
+        self.finish(tally).await
+    }
+
+    /// Waits until all doors are closed, and has connections end with the request under way.
+    async fn let_connections_end(&mut self) {
         while self.closing.join_next().await.is_some() {}
         self.stopping.send_replace(());
+    }
+
+    /// Closes tunnels at their pace, until none is left and no request either, time is up, or there
+    /// is an `interruption`.
+    async fn close_tunnels(
+        &self,
+        farewell: &Farewell,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> Closed {
+        let registry = &self.shared.registry;
+        let began = Instant::now();
+        let deadline = began + farewell.deadline;
         let pace = Pace::from(farewell.pace).for_few(registry.len());
         let mut drain = Drain::new(pace, None, began);
         drain.set(vec![(Whose::Everyone, farewell.order)], began);
-        if haste == Haste::None {
-            self.close_tunnels(&mut drain, farewell.deadline, abort)
-                .await;
+        let finished = async {
+            // In this order: a connection may yet become a tunnel.
+            self.stopping.closed().await;
+            registry.emptied().await;
+        };
+        let mut finished = pin!(finished);
+        let mut is_interrupted = false;
+        loop {
+            let next = drain.proceed(registry, Instant::now()).next;
+            tokio::select! {
+                () = &mut finished => break,
+                () = sleep_until(next.min(deadline)) => if Instant::now() >= deadline {
+                    let deadline = farewell.deadline;
+                    warn!(?deadline, "not all have ended in time: the rest is cut");
+                    break;
+                },
+                () = &mut interruption => {
+                    is_interrupted = true;
+                    break;
+                }
+            }
         }
+        Closed {
+            told: drain.told(),
+            is_interrupted,
+        }
+    }
+
+    /// Cuts what is left, and ends the workers.
+    async fn finish(self, tally: Tally) -> Stopped {
+        let registry = &self.shared.registry;
         let not_closed = registry.closing();
-        let cut_tunnels = registry.cut_all();
+        let cut = registry.cut_all();
         // They still have to say how they ended; a worker that hangs is not waited for.
         let _ = timeout(TICK, registry.emptied()).await;
-        let closed_tunnels = drain.told().saturating_sub(not_closed);
-        let ended = registry.ended() - before;
+        let ended = registry.ended() - tally.ended_before;
+        let closed = tally.told.saturating_sub(not_closed);
         let stopped = Stopped {
-            closed_tunnels,
-            ended_tunnels: ended.saturating_sub(closed_tunnels + cut_tunnels),
-            cut_tunnels,
+            closed_tunnels: closed,
+            ended_tunnels: ended.saturating_sub(closed + cut + tally.moved),
+            cut_tunnels: cut,
+            moved_tunnels: tally.moved,
         };
         if let Some(workers) = Arc::into_inner(self.workers) {
             workers.stop();
         }
         stopped
     }
+}
 
-    /// Closes tunnels at their pace, until none is left and no request either, or time is up.
-    async fn close_tunnels(
-        &self,
-        drain: &mut Drain,
-        limit: Duration,
-        mut abort: Pin<&mut impl Future<Output = ()>>,
-    ) {
-        let registry = &self.shared.registry;
-        let deadline = Instant::now() + limit;
-        let finished = async {
-            // In this order: a connection may yet become a tunnel.
-            self.stopping.closed().await;
-            registry.emptied().await;
-        };
-        let mut finished = std::pin::pin!(finished);
-        loop {
-            let next = drain.proceed(registry, Instant::now()).next;
-            tokio::select! {
-                () = &mut finished => return,
-                () = sleep_until(next.min(deadline)) => if Instant::now() >= deadline {
-                    warn!(deadline = ?limit, "not all have ended in time: the rest is cut");
-                    return;
-                },
-                () = &mut abort => {
-                    warn!("stopping at once");
-                    return;
-                }
-            }
+impl Tally {
+    fn begin(registry: &Registry) -> Self {
+        Self {
+            ended_before: registry.ended(),
+            told: 0,
+            moved: 0,
         }
     }
 }

@@ -100,6 +100,12 @@ impl Workers {
         }
     }
 
+    /// The worker that carries the fewest connections.
+    pub(super) fn emptiest(&self) -> &Worker {
+        let least = self.iter().min_by_key(|worker| worker.load());
+        least.expect("there is a worker")
+    }
+
     /// The worker for a client that the one with the number `here` has accepted: that one, unless
     /// it carries notably more connections than another. They stay where they begin, and long ones
     /// would else pile up.

@@ -20,28 +20,35 @@ impl Stream {
         }
     }
 
-    /// The socket behind a descriptor, which is copied. To be called on a Tokio runtime.
+    /// Whether a descriptor is a socket that [can be one of these](Self::of_descriptor).
+    #[must_use]
+    pub fn can_be(descriptor: &OwnedFd) -> bool {
+        let kind = sockopt::socket_type(descriptor);
+        let family = sockopt::socket_domain(descriptor);
+        let families = [
+            AddressFamily::INET,
+            AddressFamily::INET6,
+            AddressFamily::UNIX,
+        ];
+        kind == Ok(SocketType::STREAM) && family.is_ok_and(|family| families.contains(&family))
+    }
+
+    /// The socket behind a descriptor. To be called on a Tokio runtime.
     ///
     /// # Errors
     /// If it is no TCP or Unix socket, or the system refuses what is needed.
-    pub fn of_descriptor(descriptor: &OwnedFd) -> io::Result<Self> {
-        if sockopt::socket_type(descriptor)? != SocketType::STREAM {
+    pub fn of_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
+        if !Self::can_be(&descriptor) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let family = sockopt::socket_domain(descriptor)?;
-        let copy = descriptor.try_clone()?;
-        match family {
-            AddressFamily::INET | AddressFamily::INET6 => {
-                let socket = std::net::TcpStream::from(copy);
-                socket.set_nonblocking(true)?;
-                TcpStream::from_std(socket).map(Self::Tcp)
-            }
-            AddressFamily::UNIX => {
-                let socket = std::os::unix::net::UnixStream::from(copy);
-                socket.set_nonblocking(true)?;
-                UnixStream::from_std(socket).map(Self::Unix)
-            }
-            _ => Err(io::ErrorKind::Unsupported.into()),
+        if sockopt::socket_domain(&descriptor)? == AddressFamily::UNIX {
+            let socket = std::os::unix::net::UnixStream::from(descriptor);
+            socket.set_nonblocking(true)?;
+            UnixStream::from_std(socket).map(Self::Unix)
+        } else {
+            let socket = std::net::TcpStream::from(descriptor);
+            socket.set_nonblocking(true)?;
+            TcpStream::from_std(socket).map(Self::Tcp)
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use self::{
     http::Answer,
     log::Log,
     moody::{BROKEN, Mood, Moody, OK, accept_of},
-    moving::carried,
+    moving::copied,
     pair::Pair,
     process::{Folder, Process},
     proxy::{Proxy, ProxyBuilder},

@@ -1,56 +1,42 @@
-use std::sync::Arc;
-
-use longwire::{
-    proxy::moving::{Parcel, Residence},
-    server::Exit,
-};
+use longwire::server::{Departing, Passage, upgrade::Parcel};
 use tokio::time::{Duration, timeout};
 
 use super::Proxy;
-
-/// What a tunnel keeps that has come from another proxy.
-struct Guest {
-    exit: Arc<Exit>,
-}
-
-impl Residence for Guest {
-    fn send_off(self: Arc<Self>, parcel: Parcel) {
-        assert!(self.exit.take(parcel).is_ok(), "nobody takes it");
-    }
-}
 
 impl Proxy {
     /// Has its tunnels, as many as that, go on in another proxy.
     pub(crate) async fn moves_to(&self, other: &Self, tunnels: usize) {
         for parcel in self.lets_go(tunnels).await {
-            assert!(other.receives(carried(parcel)).is_ok());
+            assert_eq!(other.receives(copied(&parcel)), Ok(()));
         }
     }
 
     /// Has its tunnels leave, as many as that.
-    pub(crate) async fn lets_go(&self, tunnels: usize) -> Vec<Parcel> {
+    pub(crate) async fn lets_go(&self, tunnels: usize) -> Vec<Parcel<Passage>> {
         let mut leaving = self.exit.open();
         let mut left = Vec::new();
         while left.len() < tunnels {
-            let parcel = timeout(Duration::from_secs(10), leaving.recv()).await;
-            left.push(parcel.expect("nobody leaves").expect("the exit is open"));
+            let departing = timeout(Duration::from_secs(10), leaving.recv()).await;
+            let departing: Departing = departing.expect("nobody leaves").expect("it is open");
+            let (parcel, _) = departing.packed();
+            left.push(parcel);
         }
         self.exit.close();
         left
     }
 
-    /// Has a tunnel go on here; gives it back if it cannot.
-    pub(crate) fn receives(&self, parcel: Parcel) -> Result<(), Parcel> {
-        let exit = Arc::clone(&self.exit);
-        self.inner.receive(parcel, 0, Arc::new(Guest { exit }))
+    /// Has a tunnel go on here; says why if it cannot.
+    pub(crate) fn receives(&self, parcel: Parcel<Passage>) -> Result<(), String> {
+        self.arrivals.admit(parcel).map(|go_on| go_on())
     }
 }
 
-/// A parcel after all of it but its sockets has been written and read.
-pub(crate) fn carried(parcel: Parcel) -> Parcel {
+/// A parcel as another process gets it: its sockets copied, all else written and read.
+pub(crate) fn copied(parcel: &Parcel<Passage>) -> Parcel<Passage> {
     let text = serde_json::to_string(&parcel.dossier).unwrap();
     Parcel {
+        client: parcel.client.try_clone().unwrap(),
+        backend: parcel.backend.try_clone().unwrap(),
         dossier: serde_json::from_str(&text).unwrap(),
-        ..parcel
     }
 }

@@ -3,8 +3,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use longwire::{
     config::Config,
     pool::Pool,
-    proxy,
-    server::{Changes, Control, Exit, Placement, ReloadError, Server, Stopped},
+    server::{Arrivals, Changes, Control, Exit, Placement, ReloadError, Server, Stopped},
     tunnel::registry::Registry,
 };
 use tokio::{
@@ -23,7 +22,7 @@ pub(crate) struct Proxy {
     pub(crate) pools: Arc<Vec<Arc<Pool>>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) control: Control,
-    pub(crate) inner: Arc<proxy::Proxy>,
+    pub(crate) arrivals: Arrivals,
     pub(crate) exit: Arc<Exit>,
     stop: Option<oneshot::Sender<()>>,
     abort: Option<oneshot::Sender<()>>,
@@ -75,7 +74,7 @@ impl Proxy {
         let addresses = server.addresses();
         let (pools, registry) = (server.pools(), server.registry());
         let control = server.control();
-        let (inner, exit) = (server.proxy(), server.exit());
+        let (arrivals, exit) = (server.arrivals(), server.exit());
         let running = tokio::spawn(server.run(async { stopped.await.unwrap_or(()) }, async {
             aborted.await.unwrap_or(())
         }));
@@ -85,7 +84,7 @@ impl Proxy {
             pools,
             registry,
             control,
-            inner,
+            arrivals,
             exit,
             stop: Some(stop),
             abort: Some(abort),

@@ -1,0 +1,98 @@
+//! How the tunnels that can move leave for the process that takes over.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        oneshot,
+    },
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::Passage;
+use crate::server::{
+    Server,
+    exit::{Departing, Exit},
+    upgrade::{Answer, Given, Giving, Offer},
+};
+
+/// How long tunnels may take to leave before those that are left are told to close.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// The hand-over of tunnels under way.
+pub(in crate::server) struct Departures {
+    forwarding: JoinHandle<()>,
+    giving: JoinHandle<Given>,
+}
+
+impl Server {
+    /// Has the tunnels that can move leave for the other process.
+    pub(in crate::server) fn depart(&self, giving: Giving) -> Departures {
+        let leaving = self.shared.exit.open();
+        // Those that are on their way are counted there.
+        let (offers, offered) = mpsc::channel(1);
+        Departures {
+            forwarding: tokio::spawn(forward(leaving, offers)),
+            giving: tokio::spawn(giving.give(offered)),
+        }
+    }
+
+    /// Waits until those that could leave at once have done so.
+    pub(in crate::server) async fn settle(&self) {
+        let exit = &self.shared.exit;
+        let settled = async {
+            // Each tunnel hears of it at its worker's next turn.
+            sleep(Duration::from_millis(100)).await;
+            exit.settled().await;
+        };
+        if timeout(SETTLING, settled).await.is_err() {
+            warn!("the new process takes its time with the tunnels");
+        }
+    }
+}
+
+impl Departures {
+    /// Has nobody leave any more, and says what has become of those that did.
+    pub(in crate::server) async fn end(self, exit: &Exit) -> usize {
+        exit.close();
+        // It ends with what it forwards.
+        let _ = self.forwarding.await;
+        match self.giving.await {
+            Ok(given) => {
+                if let Some(broken) = given.broken {
+                    let error: &dyn std::error::Error = &broken;
+                    warn!(error, "the new process has not taken all tunnels");
+                }
+                info!(
+                    taken = given.taken,
+                    refused = given.refused,
+                    "tunnels were handed over"
+                );
+                given.taken
+            }
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Offers each tunnel that leaves to the other process. Those that it does not take stay.
+async fn forward(mut leaving: UnboundedReceiver<Departing>, offers: mpsc::Sender<Offer<Passage>>) {
+    while let Some(departing) = leaving.recv().await {
+        let (parcel, absent) = departing.packed();
+        let (answer, answered) = oneshot::channel();
+        if let Err(unsent) = offers.send(Offer { parcel, answer }).await {
+            absent.stay(unsent.0.parcel);
+            continue;
+        }
+        tokio::spawn(async move {
+            if let Ok(Answer::Returned(parcel, reason)) = answered.await {
+                let tunnel = parcel.dossier.tunnel.number();
+                info!(tunnel, reason, "a tunnel stays with this process");
+                absent.stay(parcel);
+            }
+        });
+    }
+}
