@@ -30,7 +30,7 @@ use tracing::{info, warn};
 use self::{
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::{Affinity, Asker},
-    backend::{Backend, Lease, Use},
+    backend::{Backend, BackendId, Lease, Use},
     balance::Balancer,
     connect::{ConnectError, Connector},
     health::Health,
@@ -184,6 +184,12 @@ impl Pool {
     pub fn find(&self, address: &BackendAddress) -> Option<Arc<Backend>> {
         let member = self.member(address).cloned();
         member.or_else(|| self.former_at(address).map(|vitals| self.retired(vitals)))
+    }
+
+    /// The member that has that id, whichever version of it.
+    #[must_use]
+    pub fn member_with(&self, id: BackendId) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|backend| backend.id() == id)
     }
 
     fn position(&self, backend: &Backend) -> Option<usize> {

@@ -72,8 +72,7 @@ impl Pool {
 
     /// A client of a member was sent away, so that it is balanced when it comes back.
     pub fn sends_away(&self, from: BackendId) {
-        let member = self.backends.iter().find(|backend| backend.id() == from);
-        if let Some(member) = member {
+        if let Some(member) = self.member_with(from) {
             member.departures().note(Instant::now());
         }
     }

@@ -213,7 +213,7 @@ impl Record {
             }),
             age,
             route: label.route.clone(),
-            pool: label.pool.clone(),
+            pool: label.pool.name().to_owned(),
             backend: service.backend.address().clone(),
             served_for: age.saturating_sub(since),
             affinity: self.affinity(),
@@ -338,14 +338,17 @@ impl Record {
     /// Notes, once, that the backend has left the tunnel without a Close, so long ago.
     pub(super) fn lost(&self, ago: Duration) {
         let mut service = self.backend.lock().expect("no holder panics");
-        let pool = self.label.get().and_then(|label| label.members.upgrade());
+        let pool = self.label.get().and_then(|label| label.pool.now());
         let (Some(pool), Some(service)) = (pool, &mut *service) else {
             return;
         };
         if let Some(since) = service.since.take() {
             let age = Duration::from_millis(self.millis().saturating_sub(since).into());
             let age = age.saturating_sub(ago);
-            pool.note(&service.backend, Seen::Lost(age));
+            // The backend may have become another version of itself, or left.
+            if let Some(member) = pool.member_with(service.backend.id()) {
+                pool.note(member, Seen::Lost(age));
+            }
         }
     }
 
@@ -354,7 +357,7 @@ impl Record {
     }
 
     fn pool_name(&self) -> Option<&str> {
-        self.label.get().map(|label| label.pool.as_str())
+        self.label.get().map(|label| label.pool.name())
     }
 
     fn backend_name(&self) -> Option<String> {

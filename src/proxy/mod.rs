@@ -40,8 +40,13 @@ use tokio::{
 use tracing::debug;
 
 use self::{
-    access::Record, client::Client, moving::Residence, patience::Patience, route::Route,
-    target::Target, terms::Terms,
+    access::Record,
+    client::Client,
+    moving::Residence,
+    patience::Patience,
+    route::{Pools, Route},
+    target::Target,
+    terms::Terms,
 };
 use crate::{
     config::Config,
@@ -55,6 +60,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Proxy {
     terms: ArcSwap<Terms>,
+    pools: Pools,
 }
 
 /// A client's connection, until it or the tunnel that it became has ended.
@@ -89,17 +95,24 @@ struct Exchange<'r> {
 }
 
 impl Proxy {
-    /// A proxy with the routes of `config` to `pools`, which stand in the configuration's order.
+    /// A proxy with the routes of `config` to `pools`, which stand in the configuration's order, and
+    /// of which a reload puts others in their place.
     #[must_use]
-    pub fn new(config: &Config, pools: &[Arc<Pool>], registry: Arc<Registry>) -> Self {
+    pub fn new(
+        config: &Config,
+        pools: &Arc<ArcSwap<Vec<Arc<Pool>>>>,
+        registry: Arc<Registry>,
+    ) -> Self {
+        let terms = Terms::new(config, &pools.load(), pools, registry);
         Self {
-            terms: ArcSwap::from_pointee(Terms::new(config, pools, registry)),
+            terms: ArcSwap::from_pointee(terms),
+            pools: Arc::clone(pools),
         }
     }
 
     /// Has all requests that come from now on served as `config` says, whose pools are `pools`.
     pub fn reload(&self, config: &Config, pools: &[Arc<Pool>]) {
-        let terms = Terms::after(&self.terms.load(), config, pools);
+        let terms = Terms::after(&self.terms.load(), config, pools, &self.pools);
         self.terms.store(Arc::new(terms));
     }
 

@@ -11,6 +11,7 @@ use super::{
     access::Past,
     live::{Live, Tie},
     reconnect::{Reconnect, Replay, Script},
+    route::{Label, Pools},
     terms::Terms,
 };
 use crate::{
@@ -79,17 +80,21 @@ pub enum Unfit {
     Handshake,
 }
 
-/// What a tunnel goes on with: its pool, its backend, and the handshake to repeat, if it may be.
-type Means = (Arc<Pool>, Arc<Backend>, Option<Arc<Replay>>);
+/// What a tunnel goes on with.
+struct Means {
+    pool: Arc<Pool>,
+    backend: Arc<Backend>,
+    label: Arc<Label>,
+    /// The handshake to repeat, if it may be.
+    replay: Option<Arc<Replay>>,
+}
 
 /// A tunnel from another process that could go on here. Nothing is read from its sockets or written
 /// to them before it does; dropped, it leaves them as they are.
 pub struct Newcomer {
     terms: Arc<Terms>,
     parcel: Parcel,
-    pool: Arc<Pool>,
-    backend: Arc<Backend>,
-    replay: Option<Arc<Replay>>,
+    means: Means,
 }
 
 impl Proxy {
@@ -99,13 +104,11 @@ impl Proxy {
     /// If it cannot go on here, it is given back as it came, with the reason.
     pub fn admit(&self, parcel: Parcel) -> Result<Newcomer, (Parcel, Unfit)> {
         let terms = self.terms.load_full();
-        match terms.means(&parcel) {
-            Ok((pool, backend, replay)) => Ok(Newcomer {
+        match terms.means(&parcel, &self.pools) {
+            Ok(means) => Ok(Newcomer {
                 terms,
                 parcel,
-                pool,
-                backend,
-                replay,
+                means,
             }),
             Err(reason) => Err((parcel, reason)),
         }
@@ -113,7 +116,7 @@ impl Proxy {
 }
 
 impl Terms {
-    fn means(&self, parcel: &Parcel) -> Result<Means, Unfit> {
+    fn means(&self, parcel: &Parcel, now: &Pools) -> Result<Means, Unfit> {
         if ![&parcel.client, &parcel.backend]
             .into_iter()
             .all(Stream::can_be)
@@ -126,12 +129,18 @@ impl Terms {
         let mut pools = self.pools.iter();
         let pool = pools.find(|pool| pool.name() == past.pool);
         let pool = pool.ok_or(Unfit::Pool)?;
+        let label = self.routes.label(&past.route, pool, now);
         let replay = reconnect.as_ref().map(|script| {
-            let replay = script.replay(pool).ok_or(Unfit::Handshake)?;
+            let replay = script.replay(&label).ok_or(Unfit::Handshake)?;
             Ok::<_, Unfit>(Arc::new(replay))
         });
         let backend = pool.find(&past.backend).ok_or(Unfit::Backend)?;
-        Ok((Arc::clone(pool), backend, replay.transpose()?))
+        Ok(Means {
+            pool: Arc::clone(pool),
+            backend,
+            label,
+            replay: replay.transpose()?,
+        })
     }
 }
 
@@ -152,10 +161,14 @@ impl Newcomer {
         let Self {
             terms,
             parcel,
+            means,
+        } = self;
+        let Means {
             pool,
             backend,
+            label,
             replay,
-        } = self;
+        } = means;
         let Dossier { past, state, .. } = &*parcel.dossier;
         let client_socket = Stream::of_descriptor(parcel.client)?;
         let backend_socket = Stream::of_descriptor(parcel.backend)?;
@@ -166,7 +179,6 @@ impl Newcomer {
         let policy = terms.routes.policy(&parcel.dossier.policy);
         let tunnel = Tunnel::resume(client_socket, backend_socket, policy, place, state);
         debug!(tunnel = tunnel.id(), "a tunnel goes on here");
-        let label = terms.routes.label(&past.route, &pool);
         let record = terms.access.resume(past, label, &backend, tunnel.id());
         let live = match replay {
             None => Live::new(tunnel, Tie::Lease(lease), record, residence),

@@ -19,6 +19,7 @@ use super::{
     handshake::answer,
     moving::Headers,
     reply::Rejection,
+    route::Label,
     upgrade::{end, granted},
 };
 use crate::{
@@ -67,7 +68,8 @@ pub(super) struct Replay {
     agreed: Agreed,
     pub(super) ip: IpAddr,
     over_tls: bool,
-    pool: Arc<Pool>,
+    /// The pool that it is repeated in.
+    label: Arc<Label>,
     /// How long a search may take.
     limit: Duration,
     /// How much is kept of what the client sends meanwhile.
@@ -106,7 +108,7 @@ impl Exchange<'_> {
                 agreed: Agreed::default(),
                 ip: self.arrival.client.ip(),
                 over_tls: self.arrival.connection.over_tls,
-                pool: Arc::clone(&self.route.pool),
+                label: Arc::clone(&self.route.label),
                 limit: self.terms.timeouts.handshake,
                 buffer,
             }),
@@ -152,7 +154,8 @@ impl Replay {
 
     /// Asks one backend after the other until one agrees.
     async fn ask_all(&self, lost: &Arc<Backend>) -> Result<Taken, Failure> {
-        let pool = &self.pool;
+        // Under this name there may be another version of it than when the tunnel began, or none.
+        let pool = self.label.pool.now().ok_or(Failure::ForGood)?;
         let asker = Asker {
             ip: self.ip,
             over_tls: self.over_tls,
@@ -165,7 +168,7 @@ impl Replay {
         let mut failure = None;
         while let Some(lease) = selection.next() {
             // Or else one that hangs would leave the others no time.
-            match self.ask_in_time(lease.backend()).await {
+            match self.ask_in_time(&pool, lease.backend()).await {
                 Ok(Some(end)) => {
                     let lease = selection.settle(lease).lease;
                     return Ok(Taken { lease, end });
@@ -185,18 +188,25 @@ impl Replay {
 
     /// The same as [`ask_one`](Self::ask_one), once the backend has let it in, within half of the
     /// time.
-    async fn ask_in_time(&self, backend: &Backend) -> Result<Option<End<Stream>>, Rejection> {
+    async fn ask_in_time(
+        &self,
+        pool: &Pool,
+        backend: &Backend,
+    ) -> Result<Option<End<Stream>>, Rejection> {
         let _pass = backend.admit().await?;
-        let asked = timeout(self.limit / 2, self.ask_one(backend)).await;
+        let asked = timeout(self.limit / 2, self.ask_one(pool, backend)).await;
         asked.unwrap_or_else(|_| {
-            self.pool.note(backend, Seen::BadHandshake);
+            pool.note(backend, Seen::BadHandshake);
             Err(Rejection::TimedOut)
         })
     }
 
     /// The way to a backend that agrees on what was agreed on before; `None` if it does not.
-    async fn ask_one(&self, backend: &Backend) -> Result<Option<End<Stream>>, Rejection> {
-        let pool = &self.pool;
+    async fn ask_one(
+        &self,
+        pool: &Pool,
+        backend: &Backend,
+    ) -> Result<Option<End<Stream>>, Rejection> {
         let stream = pool.connect(backend).await?;
         let answered = answer(stream, self.head.clone()).await;
         let response = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
@@ -220,8 +230,8 @@ impl Replay {
 }
 
 impl Script {
-    /// The handshake to a backend of `pool`; `None` if it is not one.
-    pub(super) fn replay(&self, pool: &Arc<Pool>) -> Option<Replay> {
+    /// The handshake to a backend of the pool on that label; `None` if it is not one.
+    pub(super) fn replay(&self, label: &Arc<Label>) -> Option<Replay> {
         let (mut head, ()) = Request::get(&self.uri).body(()).ok()?.into_parts();
         head.headers = self.headers.read()?;
         Some(Replay {
@@ -230,7 +240,7 @@ impl Script {
             agreed: Agreed::on(&self.agreed.read()?),
             ip: self.ip,
             over_tls: self.over_tls,
-            pool: Arc::clone(pool),
+            label: Arc::clone(label),
             limit: self.limit,
             buffer: self.buffer,
         })

@@ -1,10 +1,8 @@
 //! Host + path → route.
 
-use std::{
-    cmp::Reverse,
-    sync::{Arc, Weak},
-};
+use std::{cmp::Reverse, sync::Arc};
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::{
@@ -12,6 +10,9 @@ use crate::{
     pool::Pool,
     tunnel::{Policy, registry::RouteId},
 };
+
+/// The pools that there are now, of which a reload makes others.
+pub(super) type Pools = Arc<ArcSwap<Vec<Arc<Pool>>>>;
 
 /// Every route, the most specific first.
 #[derive(Debug)]
@@ -38,18 +39,24 @@ pub(super) struct Route {
 pub(super) struct Label {
     /// The route's host and path, as they are logged.
     pub(super) route: String,
-    /// The pool's name.
-    pub(super) pool: String,
-    /// Who is told of what its backends do, as long as there is such a pool.
-    pub(super) members: Weak<Pool>,
+    /// The pool that it led to.
+    pub(super) pool: Named,
+}
+
+/// A pool by its name: a tunnel, which may outlive many versions of it, keeps none of them.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    name: String,
+    pools: Pools,
 }
 
 impl Routes {
-    pub(super) fn new(config: &config::Config, pools: &[Arc<Pool>]) -> Self {
+    /// The routes of `config` to its `pools`, of which there are others in `now` after a reload.
+    pub(super) fn new(config: &config::Config, pools: &[Arc<Pool>], now: &Pools) -> Self {
         let route = |route: &config::Route| {
             Arc::new(Route {
                 id: RouteId::of(&route.to_string()),
-                label: Arc::new(Label::new(route.to_string(), &pools[route.pool])),
+                label: Arc::new(Label::new(route.to_string(), &pools[route.pool], now)),
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
@@ -72,10 +79,13 @@ impl Routes {
     }
 
     /// The label of a route of that name to `pool`, shared with it if there is one.
-    pub(super) fn label(&self, route: &str, pool: &Arc<Pool>) -> Arc<Label> {
+    pub(super) fn label(&self, route: &str, pool: &Pool, now: &Pools) -> Arc<Label> {
         let mut labels = self.routes.iter().map(|route| &route.label);
-        let known = labels.find(|label| label.route == route && label.pool == pool.name());
-        known.map_or_else(|| Arc::new(Label::new(route.to_owned(), pool)), Arc::clone)
+        let known = labels.find(|label| label.route == route && label.pool.name() == pool.name());
+        known.map_or_else(
+            || Arc::new(Label::new(route.to_owned(), pool, now)),
+            Arc::clone,
+        )
     }
 
     /// That policy, shared with the routes that have the same.
@@ -87,12 +97,26 @@ impl Routes {
 }
 
 impl Label {
-    fn new(route: String, pool: &Arc<Pool>) -> Self {
+    fn new(route: String, pool: &Pool, now: &Pools) -> Self {
         Self {
             route,
-            pool: pool.name().to_owned(),
-            members: Arc::downgrade(pool),
+            pool: Named {
+                name: pool.name().to_owned(),
+                pools: Arc::clone(now),
+            },
         }
+    }
+}
+
+impl Named {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pool as it is now, if it still is.
+    pub(super) fn now(&self) -> Option<Arc<Pool>> {
+        let pools = self.pools.load();
+        pools.iter().find(|pool| pool.name() == self.name).cloned()
     }
 }
 
@@ -157,7 +181,7 @@ mod tests {
         "#;
         let config = Config::parse(text, "test", Path::new("")).unwrap();
         let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
-        let routes = Routes::new(&config, &[Arc::new(pool)]);
+        let routes = Routes::new(&config, &[Arc::new(pool)], &Pools::default());
         routes.find(host, path).unwrap().label.route.clone()
     }
 

@@ -18,7 +18,7 @@ use super::{
     headers,
     later::RetryAfter,
     reply::Rejection,
-    route::Routes,
+    route::{Pools, Routes},
     target::Target,
 };
 use crate::{
@@ -45,10 +45,16 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// The terms of `config`, whose pools are `pools`, in its order.
-    pub(super) fn new(config: &Config, pools: &[Arc<Pool>], registry: Arc<Registry>) -> Self {
+    /// The terms of `config`, whose pools are `pools`, in its order, of which there are others in
+    /// `now` after a reload.
+    pub(super) fn new(
+        config: &Config,
+        pools: &[Arc<Pool>],
+        now: &Pools,
+        registry: Arc<Registry>,
+    ) -> Self {
         Self {
-            routes: Routes::new(config, pools),
+            routes: Routes::new(config, pools, now),
             pools: pools.into(),
             registry,
             trusted: config.server.trusted_proxies.clone(),
@@ -61,8 +67,8 @@ impl Terms {
     }
 
     /// The terms of `config` in place of those `before`: who waits to be let in, waits on.
-    pub(super) fn after(before: &Self, config: &Config, pools: &[Arc<Pool>]) -> Self {
-        let mut terms = Self::new(config, pools, Arc::clone(&before.registry));
+    pub(super) fn after(before: &Self, config: &Config, pools: &[Arc<Pool>], now: &Pools) -> Self {
+        let mut terms = Self::new(config, pools, now, Arc::clone(&before.registry));
         if terms.admission.is_as(&before.admission) {
             terms.admission = Arc::clone(&before.admission);
         }

@@ -350,11 +350,12 @@ impl Shared {
             .iter()
             .map(|pool| Pool::new(pool, &config.timeouts, &config.limits, workers).map(Arc::new));
         let pools = pools.collect::<Result<Vec<_>, _>>()?;
+        let pools = Arc::new(ArcSwap::from_pointee(pools));
         let registry = Arc::new(Registry::new(workers));
         Ok(Self {
             proxy: Arc::new(Proxy::new(config, &pools, Arc::clone(&registry))),
             exit: Arc::new(Exit::of(&registry)),
-            pools: Arc::new(ArcSwap::from_pointee(pools)),
+            pools,
             registry,
         })
     }
