@@ -264,12 +264,34 @@ where
             {
                 return Poll::Ready(ending);
             }
+            if self.place.is_to_leave() && self.can_move() {
+                // Whatever is due here, it goes on elsewhere: an order that came too late as well.
+                return Poll::Pending;
+            }
             let has_given_up = had_rescue && !self.has_rescue();
             if !(has_given_up || self.poll_rescue(cx, now) || self.enforce(now)) {
                 self.place.wake_at(self.next(now));
                 return Poll::Pending;
             }
         }
+    }
+}
+
+impl<C: Socket, B: Socket> Tunnel<C, B> {
+    /// Leaves for another process, if it is to and can.
+    fn poll_leave(&mut self, cx: &Context<'_>) -> Poll<Outcome<C, B>> {
+        if !self.place.is_to_leave() {
+            return Poll::Pending;
+        }
+        let was_ending = self.ending.is_some();
+        if let Some(packed) = self.pack() {
+            return Poll::Ready(Outcome::Left(packed));
+        }
+        if self.ending.is_some() && !was_ending {
+            // It has just failed to: nothing else would wake it for its end.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 
@@ -284,8 +306,7 @@ where
         let tunnel = self.get_mut();
         tunnel.place.register(cx.waker());
         let Poll::Ready(ending) = tunnel.poll_end(cx) else {
-            let packed = tunnel.place.is_to_leave().then(|| tunnel.pack()).flatten();
-            return packed.map_or(Poll::Pending, |packed| Poll::Ready(Outcome::Left(packed)));
+            return tunnel.poll_leave(cx);
         };
         let lingered = tunnel.place.now().since(ending.since);
         Poll::Ready(Outcome::Ended(Ended {

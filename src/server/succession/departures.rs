@@ -8,7 +8,7 @@ use tokio::{
         oneshot,
     },
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tracing::{info, warn};
 
@@ -43,13 +43,10 @@ impl Server {
     /// Waits until those that could leave at once have done so.
     pub(in crate::server) async fn settle(&self) {
         let exit = &self.shared.exit;
-        let settled = async {
-            // Each tunnel hears of it at its worker's next turn.
-            sleep(Duration::from_millis(100)).await;
-            exit.settled().await;
-        };
-        if timeout(SETTLING, settled).await.is_err() {
-            warn!("the new process takes its time with the tunnels");
+        // What a worker is told now, it does after it has looked at the tunnels that were woken.
+        let are_awake = self.workers.pulse().beats(SETTLING).await;
+        if !are_awake || timeout(SETTLING, exit.settled()).await.is_err() {
+            warn!("the tunnels take their time to leave");
         }
     }
 }

@@ -106,7 +106,7 @@ impl<C: Socket, B: Socket> Tunnel<C, B> {
     }
 
     /// Whether nothing is about to end, and nobody lost.
-    fn can_move(&self) -> bool {
+    pub(super) fn can_move(&self) -> bool {
         self.ending.is_none()
             && self.closed.is_none()
             && self.client.can_move()
