@@ -281,7 +281,7 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut end => return End::Asked,
-                Some(order) = self.orders.recv() => self.obey(order),
+                Some(order) = self.orders.recv() => self.obey(order).await,
                 outcome = self.succession.outcome() => {
                     if let Some(giving) = self.succession.tell(outcome) {
                         return End::Succeeded(giving);
@@ -298,10 +298,16 @@ impl Server {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    /// Has whoever gives an order know at once that nobody obeys.
+    fn obey_no_more(&mut self) {
+        self.orders.close();
+        while self.orders.try_recv().is_ok() {}
+    }
+
+    async fn obey(&mut self, order: Order) {
         match order {
             Order::Reload { config, reply } => {
-                let changed = self.reload(*config);
+                let changed = self.reload(*config).await;
                 // Whoever has asked need not wait for the answer.
                 let _ = reply.send(changed);
             }
@@ -316,10 +322,12 @@ impl Server {
         }
     }
 
-    fn reload(&mut self, config: Config) -> Result<Changes, ReloadError> {
+    async fn reload(&mut self, config: Config) -> Result<Changes, ReloadError> {
         if self.succession.is_under_way() {
             return Err(ReloadError::Succession);
         }
+        // An address that the last reload has given up may be wanted again.
+        while self.closing.join_next().await.is_some() {}
         let prepared = self.prepare(config)?;
         Ok(self.apply(prepared))
     }

@@ -116,6 +116,7 @@ impl Server {
         abort: Pin<&mut impl Future<Output = ()>>,
     ) -> Stopped {
         info!(tunnels = self.shared.registry.len(), "stopping");
+        self.obey_no_more();
         let mut tally = Tally::begin(&self.shared.registry);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());
@@ -138,6 +139,7 @@ impl Server {
     ) -> Stopped {
         let tunnels = self.shared.registry.len();
         info!(tunnels, "another process has taken over");
+        self.obey_no_more();
         let mut tally = Tally::begin(&self.shared.registry);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.leave());
