@@ -1,6 +1,12 @@
 //! Connections to a backend for plain requests, and those that wait for the next one.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -38,6 +44,8 @@ pub struct IdleConnections {
     workers: Box<[Mutex<Vec<Parked>>]>,
     /// The most that a worker keeps.
     max: usize,
+    /// Whether none is kept any more.
+    is_closed: AtomicBool,
     /// How long one is kept.
     timeout: Duration,
 }
@@ -106,6 +114,7 @@ impl IdleConnections {
         Self {
             workers: (0..bounds.workers).map(|_| Mutex::default()).collect(),
             max: bounds.idle_connections,
+            is_closed: AtomicBool::new(false),
             timeout: bounds.idle_timeout,
         }
     }
@@ -124,9 +133,18 @@ impl IdleConnections {
     /// Keeps a connection for that worker's next request, if there is room.
     pub fn park(&self, worker: usize, connection: HttpConnection) {
         let mut parked = self.workers[worker].lock().expect("no holder panics");
-        if parked.len() < self.max {
+        // Under the lock: whoever closes them comes before, or finds this one.
+        if parked.len() < self.max && !self.is_closed.load(Relaxed) {
             let since = Instant::now();
             parked.push(Parked { connection, since });
+        }
+    }
+
+    /// Closes all of them, and keeps none from now on.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Relaxed);
+        for parked in &self.workers {
+            parked.lock().expect("no holder panics").clear();
         }
     }
 

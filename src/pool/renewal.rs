@@ -106,8 +106,22 @@ impl Pool {
                 backend.standing().eject(now);
             }
         }
+        // A tunnel may keep its version of a backend for long.
+        for backend in &before.backends {
+            let member = self.member(backend.address());
+            if member.is_none_or(|member| !Arc::ptr_eq(member.idle(), backend.idle())) {
+                backend.idle().close();
+            }
+        }
         // Who drains the members has another list of them now.
         self.changes.send_replace(());
+    }
+
+    /// Closes all connections to its backends that wait for a request, and those that come to do so.
+    pub fn close_idle(&self) {
+        for backend in &self.backends {
+            backend.idle().close();
+        }
     }
 
     /// Backends that were members once and that somebody uses yet.

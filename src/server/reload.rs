@@ -54,14 +54,23 @@ pub(super) struct Prepared {
 /// A pool of the new configuration.
 enum Version {
     Same(Arc<Pool>),
-    Other { pool: Arc<Pool>, before: Arc<Pool> },
+    Other {
+        pool: Arc<Pool>,
+        before: Arc<Pool>,
+    },
+    /// It had been removed, and something was left of it.
+    Back {
+        pool: Arc<Pool>,
+        before: Arc<Pool>,
+    },
     New(Arc<Pool>),
 }
 
 impl Version {
     fn pool(&self) -> &Arc<Pool> {
         match self {
-            Self::Same(pool) | Self::Other { pool, .. } | Self::New(pool) => pool,
+            Self::Same(pool) | Self::New(pool) => pool,
+            Self::Other { pool, .. } | Self::Back { pool, .. } => pool,
         }
     }
 }
@@ -107,26 +116,31 @@ impl Server {
         let Config {
             timeouts, limits, ..
         } = config;
-        let pools = self.shared.pools.load();
-        let mut known = pools.iter().chain(&self.dissolved);
-        let version = match known.find(|known| known.name() == pool.name) {
-            Some(known) if known.is_as(pool, timeouts, limits) => Version::Same(Arc::clone(known)),
-            Some(known) => Version::Other {
-                pool: Arc::new(Pool::after(known, pool, timeouts, limits)?),
-                before: Arc::clone(known),
-            },
-            None => {
-                let pool = Pool::new(pool, timeouts, limits, self.workers.len())?;
-                Version::New(Arc::new(pool))
-            }
+        let is_known = |known: &&Arc<Pool>| known.name() == pool.name;
+        let after = |before: &Arc<Pool>| {
+            let pool = Pool::after(before, pool, timeouts, limits)?;
+            Ok::<_, StartError>((Arc::new(pool), Arc::clone(before)))
         };
-        Ok(version)
+        let pools = self.shared.pools.load();
+        if let Some(known) = pools.iter().find(is_known) {
+            if known.is_as(pool, timeouts, limits) {
+                return Ok(Version::Same(Arc::clone(known)));
+            }
+            let (pool, before) = after(known)?;
+            return Ok(Version::Other { pool, before });
+        }
+        if let Some(known) = self.dissolved.iter().find(is_known) {
+            let (pool, before) = after(known)?;
+            return Ok(Version::Back { pool, before });
+        }
+        let pool = Pool::new(pool, timeouts, limits, self.workers.len())?;
+        Ok(Version::New(Arc::new(pool)))
     }
 
     /// Has what was prepared take effect.
     pub(super) fn apply(&mut self, prepared: Prepared) -> Changes {
         let Prepared {
-            config,
+            mut config,
             pools,
             doors,
         } = prepared;
@@ -141,6 +155,8 @@ impl Server {
             listeners: self.change_doors(doors, &config),
         };
         announce_routes(&config);
+        config.server.workers = self.config.server.workers;
+        config.log.format = self.config.log.format;
         self.config = config;
         changes
     }
@@ -182,6 +198,10 @@ impl Server {
                     count.changed += 1;
                     pool.takes_over(&before);
                 }
+                Version::Back { pool, before } => {
+                    count.added += 1;
+                    pool.takes_over(&before);
+                }
                 Version::New(_) => count.added += 1,
             }
         }
@@ -198,6 +218,7 @@ impl Server {
         let is_used = |pool: &Arc<Pool>| pool.former().next().is_some();
         self.dissolved.retain(|pool| is_gone(pool) && is_used(pool));
         let gone: Vec<_> = before.iter().filter(|pool| is_gone(pool)).collect();
+        gone.iter().for_each(|pool| pool.close_idle());
         let dissolved = gone.iter().map(|pool| Arc::new(Pool::dissolved(pool)));
         self.dissolved.extend(dissolved);
         gone.len()
