@@ -23,15 +23,13 @@ use crate::{
 /// Drains backends of a pool whenever that is wanted. It sleeps while it is not.
 pub(super) async fn draining(mut charge: watch::Receiver<Charge>, registry: Arc<Registry>) {
     let mut changes = charge.borrow().pool.changes();
-    loop {
+    while charge.has_changed().is_ok() {
         changes.mark_unchanged();
         charge.mark_unchanged();
         if orders(&charge).is_empty() {
             tokio::select! {
                 _ = changes.changed() => {}
-                changed = charge.changed() => if changed.is_err() {
-                    return;
-                }
+                _ = charge.changed() => {}
             }
         } else {
             drain(&mut charge, &registry, &mut changes).await;
@@ -45,8 +43,8 @@ async fn drain(
     registry: &Registry,
     changes: &mut watch::Receiver<()>,
 ) {
-    let pool = Arc::clone(&charge.borrow().pool);
-    let config::Drain { pace, deadline, .. } = *pool.drain();
+    // The pool itself is not kept: it may have become another meanwhile.
+    let config::Drain { pace, deadline, .. } = *charge.borrow().pool.drain();
     let mut drain = Drain::new(pace.into(), deadline, Instant::now());
     loop {
         changes.mark_unchanged();
@@ -60,7 +58,7 @@ async fn drain(
         let Progress { cut, next } = drain.proceed(registry, now);
         if cut > 0 {
             warn!(
-                pool = pool.name(),
+                pool = charge.borrow().pool.name(),
                 tunnels = cut,
                 "a drain has taken too long: the rest is cut"
             );
