@@ -162,12 +162,10 @@ impl Listener {
     /// A client that waits in the system's queue, if there is one. For whoever is about to close the
     /// listener, and all that is in its queue with it.
     pub fn accept_queued(&self) -> Option<Accepted> {
-        // Not Tokio's, which may not know of it yet.
-        let (socket, peer) = SockRef::from(&self.socket).accept().ok()?;
-        socket.set_nonblocking(true).ok()?;
+        let (socket, peer) = self.take_queued()?;
         Some(Accepted {
-            socket: TcpStream::from_std(socket.into()).ok()?,
-            peer: peer.as_socket()?,
+            socket,
+            peer,
             permit: self.permit_beyond(),
         })
     }
@@ -194,6 +192,24 @@ impl Listener {
                     }
                     sleep(BACK_OFF).await;
                 }
+                // The client has left already.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Takes a client from the system's queue.
+    fn take_queued(&self) -> Option<(TcpStream, SocketAddr)> {
+        loop {
+            // Not Tokio's, which may not know of it yet.
+            match SockRef::from(&self.socket).accept() {
+                Ok((socket, peer)) => {
+                    socket.set_nonblocking(true).ok()?;
+                    let socket = TcpStream::from_std(socket.into()).ok()?;
+                    return Some((socket, peer.as_socket()?));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if is_shortage(&error) => return None,
                 // The client has left already.
                 Err(_) => {}
             }
