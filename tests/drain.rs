@@ -23,11 +23,11 @@ const DRAINING: Option<(CloseCode, &str)> =
 
 /// What a client was told at its end, and when.
 #[derive(Debug)]
-struct Told {
-    at: Instant,
-    code: u16,
-    reason: String,
-    backend: SocketAddr,
+pub(crate) struct Told {
+    pub(crate) at: Instant,
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+    pub(crate) backend: SocketAddr,
 }
 
 fn member(proxy: &Proxy, index: usize) -> Arc<Member> {
@@ -39,7 +39,7 @@ fn intend(proxy: &Proxy, index: usize, intent: Intent) {
 }
 
 /// As many clients, and whoever waits for each to be told that it is over.
-async fn clients(proxy: &Proxy, count: usize) -> Vec<JoinHandle<Told>> {
+pub(crate) async fn clients(proxy: &Proxy, count: usize) -> Vec<JoinHandle<Told>> {
     let mut clients = Vec::new();
     for _ in 0..count {
         clients.push(tokio::spawn(told(proxy.connect().await)));
@@ -47,7 +47,7 @@ async fn clients(proxy: &Proxy, count: usize) -> Vec<JoinHandle<Told>> {
     clients
 }
 
-async fn told(mut client: Client) -> Told {
+pub(crate) async fn told(mut client: Client) -> Told {
     let backend = client.backend();
     loop {
         if let Message::Close(close) = client.next().await.expect("a Close") {
@@ -66,7 +66,7 @@ async fn told(mut client: Client) -> Told {
 }
 
 /// What those have been told that it is over for, in the order of time.
-async fn finished(clients: &mut Vec<JoinHandle<Told>>) -> Vec<Told> {
+pub(crate) async fn finished(clients: &mut Vec<JoinHandle<Told>>) -> Vec<Told> {
     let (over, open): (Vec<_>, Vec<_>) = clients.drain(..).partition(JoinHandle::is_finished);
     *clients = open;
     let mut told = Vec::new();
@@ -78,7 +78,7 @@ async fn finished(clients: &mut Vec<JoinHandle<Told>>) -> Vec<Told> {
 }
 
 /// Each was told in a slot of its own.
-fn assert_paced(told: &[Told], began: Instant, slot: Duration) {
+pub(crate) fn assert_paced(told: &[Told], began: Instant, slot: Duration) {
     for (place, told) in (0..).zip(told) {
         let at = told.at - began;
         let slack = Duration::from_millis(300);

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// `[[route]]`: host + path → pool, with its policies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Which hosts it is for.
     pub host: HostPattern,

@@ -1,6 +1,10 @@
 //! A new configuration for a server that runs: all that can fail is done before anything changes.
 
-use std::{collections::HashSet, fmt, mem, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, mem,
+    sync::Arc,
+};
 
 use super::{Server, StartError, announce_routes, care::Charge, door::Door};
 use crate::{
@@ -144,12 +148,8 @@ impl Server {
             pools,
             doors,
         } = prepared;
-        let removed_routes = self.note_removed_routes(&config);
         let changes = Changes {
-            routes: Count {
-                removed: removed_routes,
-                ..Count::of(config.routes.len())
-            },
+            routes: self.change_routes(&config),
             left: left_to_another_process(&self.config, &config),
             pools: self.change_pools(pools, &config),
             listeners: self.change_doors(doors, &config),
@@ -161,24 +161,32 @@ impl Server {
         changes
     }
 
-    /// Takes note of the routes that are not in `config` any more, and says how many have just been
-    /// removed. They are remembered as long as they have tunnels.
-    fn note_removed_routes(&mut self, config: &Config) -> usize {
-        let id = |route: &config::Route| RouteId::of(&route.to_string());
-        let still: HashSet<_> = config.routes.iter().map(id).collect();
+    /// Takes note of the routes that are not in `config` any more. They are remembered as long as
+    /// they have tunnels.
+    fn change_routes(&mut self, config: &Config) -> Count {
+        let before = destinations(&self.config);
+        let after = destinations(config);
+        let added = after.keys().filter(|id| !before.contains_key(id));
+        let changed = after.iter().filter(|(id, route)| {
+            let before = before.get(id);
+            before.is_some_and(|before| before != *route)
+        });
+        let count = Count {
+            added: added.count(),
+            changed: changed.count(),
+            removed: before.keys().filter(|id| !after.contains_key(id)).count(),
+            ..Count::of(after.len())
+        };
+        let removed = before.into_iter().filter(|(id, _)| !after.contains_key(id));
+        let removed = removed.map(|(id, (pool, _))| (id, pool.to_owned()));
+        let removed: Vec<_> = removed.collect();
         let tunnels = self
             .shared
             .registry
-            .tunnels(|_, route| !still.contains(&route));
+            .tunnels(|_, route| !after.contains_key(&route));
         let used: HashSet<_> = tunnels.iter().map(Handle::route).collect();
         self.removed_routes
             .retain(|(route, _)| used.contains(route));
-        let before = self.config.routes.iter();
-        let removed = before.filter(|route| !still.contains(&id(route)));
-        let removed: Vec<_> = removed
-            .map(|route| (id(route), self.config.pools[route.pool].name.clone()))
-            .collect();
-        let count = removed.len();
         self.removed_routes.extend(removed);
         count
     }
@@ -267,6 +275,19 @@ impl Server {
         }
         count
     }
+}
+
+/// The routes of a configuration, each with the name of its pool, whatever the order of either.
+fn destinations(config: &Config) -> HashMap<RouteId, (&str, config::Route)> {
+    let routes = config.routes.iter().map(|route| {
+        let pool = &*config.pools[route.pool].name;
+        let anywhere = config::Route {
+            pool: 0,
+            ..route.clone()
+        };
+        (RouteId::of(&route.to_string()), (pool, anywhere))
+    });
+    routes.collect()
 }
 
 /// The keys of `after` whose values are not those of `before`, and are fixed for a process's life.

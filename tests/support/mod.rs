@@ -33,7 +33,7 @@ pub(crate) use self::{
     moving::copied,
     pair::Pair,
     process::{Folder, Process},
-    proxy::{Proxy, ProxyBuilder},
+    proxy::{Proxy, ProxyBuilder, parsed},
     raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},
     tls::{Authority, Certificate, ClientSocket, TlsClient},

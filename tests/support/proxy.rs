@@ -2,7 +2,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use longwire::{
     config::Config,
-    pool::Pool,
+    pool::{Pool, backend::Backend as Member},
     server::{Arrivals, Changes, Control, Exit, Placement, ReloadError, Server, Stopped},
     tunnel::registry::Registry,
 };
@@ -94,7 +94,17 @@ impl Proxy {
 
     /// Has it run with another configuration.
     pub(crate) async fn reload(&self, to: ProxyBuilder) -> Result<Changes, ReloadError> {
-        self.control.reload(parsed(&to.text())).await
+        self.reload_as(&to.text()).await
+    }
+
+    /// Has it run with exactly this configuration.
+    pub(crate) async fn reload_as(&self, text: &str) -> Result<Changes, ReloadError> {
+        self.control.reload(parsed(text)).await
+    }
+
+    /// The members of its first pool, as they are configured now.
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.control.pools()[0].backends().to_vec()
     }
 
     /// A WebSocket client that has been let in.
@@ -207,7 +217,8 @@ impl ProxyBuilder {
     }
 }
 
-fn parsed(text: &str) -> Config {
+/// A configuration that is valid.
+pub(crate) fn parsed(text: &str) -> Config {
     let config = Config::parse(text, "test", Path::new(env!("CARGO_MANIFEST_DIR")));
     config.unwrap_or_else(|problems| panic!("{problems}"))
 }

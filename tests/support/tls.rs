@@ -142,6 +142,14 @@ impl TlsClient {
         name: &str,
     ) -> io::Result<client::TlsStream<TcpStream>> {
         let socket = TcpStream::connect(address).await?;
+        self.try_over(socket, name).await
+    }
+
+    async fn try_over(
+        &self,
+        socket: TcpStream,
+        name: &str,
+    ) -> io::Result<client::TlsStream<TcpStream>> {
         // Or else the system holds small records back for a while, in which a paused clock runs off.
         socket.set_nodelay(true)?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -152,6 +160,11 @@ impl TlsClient {
     /// The same, on which the test says every byte itself.
     pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> Raw<ClientSocket> {
         Raw::new(self.try_connect(address, name).await.unwrap())
+    }
+
+    /// The same over a connection that is there already.
+    pub(crate) async fn over(&self, socket: TcpStream, name: &str) -> Raw<ClientSocket> {
+        Raw::new(self.try_over(socket, name).await.unwrap())
     }
 }
 
