@@ -18,6 +18,7 @@ use super::{
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::Hold,
     departures::Departures,
+    health::Course,
     idle::IdleConnections,
     outlier::Outlier,
     rebalance::Member,
@@ -34,6 +35,8 @@ pub struct Backend {
     config: config::Backend,
     /// `None` where nobody is ejected.
     outlier: Option<Arc<Mutex<Outlier>>>,
+    /// `None` where nobody is checked.
+    course: Option<Arc<Mutex<Course>>>,
     /// How long it takes to get its full share after it has come back.
     slow_start: Option<Duration>,
     entrance: Arc<Entrance>,
@@ -78,6 +81,10 @@ impl Backend {
             outlier: pool
                 .ejection
                 .map(|ejection| Arc::new(Mutex::new(Outlier::new(ejection)))),
+            course: pool
+                .health
+                .as_ref()
+                .map(|health| Arc::new(Mutex::new(Course::new(health)))),
             slow_start: pool.slow_start,
             entrance: Arc::new(Entrance::new(
                 &pool.admission.backend,
@@ -101,6 +108,12 @@ impl Backend {
         let mut version = Self::new(Arc::clone(&backend.vitals), config, pool, bounds);
         if pool.ejection == before.pool.ejection {
             version.outlier.clone_from(&backend.outlier);
+        } else if let (Some(ejection), Some(before)) = (pool.ejection, backend.outlier()) {
+            let outlier = before.lock().expect("no holder panics").under(ejection);
+            version.outlier = Some(Arc::new(Mutex::new(outlier)));
+        }
+        if pool.health == before.pool.health {
+            version.course.clone_from(&backend.course);
         }
         if pool.admission.backend == before.pool.admission.backend {
             version.entrance = Arc::clone(&backend.entrance);
@@ -131,6 +144,11 @@ impl Backend {
 
     pub(super) fn outlier(&self) -> Option<&Mutex<Outlier>> {
         self.outlier.as_deref()
+    }
+
+    /// How far its checks have come.
+    pub(super) fn course(&self) -> Option<&Mutex<Course>> {
+        self.course.as_deref()
     }
 
     pub(super) fn entrance(&self) -> &Entrance {

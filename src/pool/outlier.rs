@@ -38,7 +38,7 @@ pub(super) struct Outlier {
 }
 
 /// Tunnels that were lost early, since they were last few among those opened.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Losses {
     lost: u32,
     /// Tunnels opened since the first of them.
@@ -62,6 +62,11 @@ impl Outlier {
             losses: Losses::default(),
             last: None,
         }
+    }
+
+    /// The same under other rules: what was seen is not forgotten.
+    pub(super) fn under(&self, config: Ejection) -> Self {
+        Self { config, ..*self }
     }
 
     /// Takes note of what was seen at `now`, and says whether the backend should be ejected.

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::{
     Bounds, Means, Pool,
     backend::{Backend, BackendId, Before},
-    standing::State,
     vitals::Vitals,
 };
 use crate::config::{self, BackendAddress};
@@ -102,8 +101,8 @@ impl Pool {
             if self.health.is_none() {
                 self.comes_up(backend);
             }
-            if self.config.ejection.is_none() && backend.state(now) == State::Ejected {
-                backend.standing().eject(now);
+            if self.config.ejection.is_none() {
+                backend.standing().end_ejection(now);
             }
         }
         // A tunnel may keep its version of a backend for long.

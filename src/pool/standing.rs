@@ -167,6 +167,13 @@ impl Standing {
         self.comes_back(until);
     }
 
+    /// It is not left out any longer, if it is.
+    pub(super) fn end_ejection(&self, now: Instant) {
+        if self.ejected_until.load(Relaxed) > self.millis(now) {
+            self.eject(now);
+        }
+    }
+
     /// The fraction of its share that it gets, in parts of [`FULL`]: it grows evenly from when it
     /// came back, over the time that its `slow_start` is.
     pub(super) fn share(&self, slow_start: Option<Duration>, now: Instant) -> u64 {

@@ -29,11 +29,11 @@ impl Count {
         }
     }
 
-    /// Of a backend that is down, as earlier checks have found.
-    pub(super) fn down(rises: NonZeroUsize, falls: NonZeroUsize) -> Self {
-        Self {
-            is_up: false,
-            ..Self::up(rises, falls)
+    /// It is known from elsewhere whether the backend is up; if that is news, it is counted anew.
+    pub(super) fn agree(&mut self, is_up: bool) {
+        if self.is_up != is_up {
+            self.is_up = is_up;
+            self.against = 0;
         }
     }
 
@@ -100,9 +100,12 @@ mod tests {
     #[test]
     fn a_backend_that_was_down_before_comes_up_by_successes() {
         let two = NonZeroUsize::new(2).unwrap();
-        let mut count = Count::down(two, two);
+        let mut count = Count::up(two, two);
+        assert_eq!(count.failed(), None);
+        count.agree(false);
         assert_eq!(count.failed(), None);
         assert_eq!(count.succeeded(), None);
+        count.agree(false);
         assert_eq!(count.succeeded(), Some(Flip::Up));
     }
 

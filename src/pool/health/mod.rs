@@ -9,11 +9,14 @@ mod replies;
 mod request;
 mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt,
-    time::{Instant, sleep},
+    time::{Instant, sleep_until},
 };
 use tracing::{debug, warn};
 
@@ -32,6 +35,15 @@ pub(super) struct Health {
     connector: Connector,
 }
 
+/// How far the checks of a backend have come. All versions of it that are checked alike share it, so
+/// that reloads, however many there are, do not make the checks begin anew.
+#[derive(Debug)]
+pub(super) struct Course {
+    count: Count,
+    /// When the next check is due; `None` before the first.
+    next: Option<Instant>,
+}
+
 /// The longest that the last backend of a pool waits for its first check.
 const SPREAD: Duration = Duration::from_secs(1);
 
@@ -48,10 +60,27 @@ impl Pool {
     }
 
     async fn check_always(self: Arc<Self>, index: usize) {
-        if let Some(health) = &self.health {
-            sleep(health.first_wait(index, self.backends.len())).await;
-            health.watch(&self, &self.backends[index]).await;
+        let backend = &self.backends[index];
+        if let (Some(health), Some(course)) = (&self.health, backend.course()) {
+            let first_wait = health.first_wait(index, self.backends.len());
+            let first = course.lock().expect("no holder panics").begin(first_wait);
+            sleep_until(first).await;
+            health.watch(&self, backend, course).await;
         }
+    }
+}
+
+impl Course {
+    pub(super) fn new(health: &config::Health) -> Self {
+        Self {
+            count: Count::up(health.rises, health.falls),
+            next: None,
+        }
+    }
+
+    /// When the first check is due that is still to come.
+    fn begin(&self, first_wait: Duration) -> Instant {
+        self.next.unwrap_or_else(|| Instant::now() + first_wait)
     }
 }
 
@@ -81,22 +110,19 @@ impl Health {
         self.config.interval.mul_f64(rand::random_range(0.9..=1.1))
     }
 
-    async fn watch(&self, pool: &Pool, backend: &Backend) {
+    async fn watch(&self, pool: &Pool, backend: &Backend, course: &Mutex<Course>) {
         let address = self.destination(backend.address());
-        let config::Health { rises, falls, .. } = self.config;
-        // Another version of the pool may have begun to check it.
-        let mut count = if backend.standing().is_down() {
-            Count::down(rises, falls)
-        } else {
-            Count::up(rises, falls)
-        };
+        let course = || course.lock().expect("no holder panics");
+        // Other checks may have found otherwise before.
+        course().count.agree(!backend.standing().is_down());
         let mut while_ejected = 0;
         loop {
             match self.check(&address).await {
                 Ok(()) => {
                     let is_ejected = backend.state(Instant::now()) == State::Ejected;
                     while_ejected = if is_ejected { while_ejected + 1 } else { 0 };
-                    if count.succeeded() == Some(Flip::Up) {
+                    let flip = course().count.succeeded();
+                    if flip == Some(Flip::Up) {
                         pool.comes_up(backend);
                     } else if while_ejected >= self.config.rises.get() {
                         self.readmit(pool, backend);
@@ -108,12 +134,15 @@ impl Health {
                 Err(failure) => {
                     while_ejected = 0;
                     debug!(pool = pool.name(), backend = backend.name(), %failure, "a check failed");
-                    if count.failed() == Some(Flip::Down) {
+                    let flip = course().count.failed();
+                    if flip == Some(Flip::Down) {
                         pool.goes_down(backend, &self.reason(&failure));
                     }
                 }
             }
-            sleep(self.next_wait()).await;
+            let next = Instant::now() + self.next_wait();
+            course().next = Some(next);
+            sleep_until(next).await;
         }
     }
 
