@@ -66,12 +66,20 @@ impl Certificate {
         self.chain.has_changed() || self.key.has_changed()
     }
 
-    /// The certificate that is in its files now.
+    /// Becomes the certificate that is in its files now.
     ///
     /// # Errors
-    /// If a file cannot be read, or the key does not fit, as in the midst of a change.
-    pub fn read_again(&self) -> Result<Self, CertificateError> {
-        let (chain, key) = (self.chain.now(), self.key.now());
+    /// If a file cannot be read, or the key does not fit, as in the midst of a change. It then stays
+    /// what it was, and its files have to change again.
+    pub fn renew(&mut self) -> Result<(), CertificateError> {
+        // Before they are read, so that no change goes unseen that comes meanwhile.
+        (self.chain, self.key) = (self.chain.now(), self.key.now());
+        self.certified = Arc::new(self.read()?);
+        Ok(())
+    }
+
+    fn read(&self) -> Result<CertifiedKey, CertificateError> {
+        let Self { chain, key, .. } = self;
         let certificates = chain.read(|mut pem| {
             let certificates: Vec<_> = rustls_pemfile::certs(&mut pem).collect::<Result<_, _>>()?;
             if certificates.is_empty() {
@@ -88,20 +96,11 @@ impl Certificate {
         })?;
         let provider = aws_lc_rs::default_provider();
         let certified = CertifiedKey::from_der(certificates, private, &provider);
-        Ok(Self {
-            certified: Arc::new(certified.map_err(|source| CertificateError::Unusable {
-                chain: chain.path.clone(),
-                key: key.path.clone(),
-                source,
-            })?),
-            chain,
-            key,
+        certified.map_err(|source| CertificateError::Unusable {
+            chain: chain.path.clone(),
+            key: key.path.clone(),
+            source,
         })
-    }
-
-    /// Takes note of how its files are now, so that they have not changed again.
-    pub fn note_files(&mut self) {
-        (self.chain, self.key) = (self.chain.now(), self.key.now());
     }
 }
 
@@ -154,5 +153,63 @@ impl Stamp {
             device: metadata.dev(),
             inode: metadata.ino(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::OpenOptions, io::Write, process::Command, thread};
+
+    use rcgen::{CertifiedKey as Made, generate_simple_self_signed};
+
+    use super::*;
+
+    fn made() -> Made<rcgen::KeyPair> {
+        generate_simple_self_signed(["one.test".to_owned()]).unwrap()
+    }
+
+    fn certificate(made: &Made<rcgen::KeyPair>, chain: PathBuf, key: PathBuf) -> Certificate {
+        fs::write(&chain, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let (chain, key) = (Source::at(chain), Source::at(key));
+        let private = key
+            .read(|mut pem| Ok(rustls_pemfile::private_key(&mut pem)?.unwrap()))
+            .unwrap();
+        let provider = aws_lc_rs::default_provider();
+        let certified = CertifiedKey::from_der(vec![made.cert.der().clone()], private, &provider);
+        Certificate {
+            certified: Arc::new(certified.unwrap()),
+            chain,
+            key,
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (chain, before, pipe) = (path("chain"), made(), path("pipe"));
+        let mut certificate = certificate(&before, chain.clone(), path("key"));
+        assert!(!certificate.has_changed());
+        // Whoever reads it waits for somebody who writes.
+        let made_pipe = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made_pipe.success());
+        fs::rename(&pipe, &chain).unwrap();
+        let meanwhile = path("meanwhile");
+        fs::write(&meanwhile, before.cert.pem()).unwrap();
+
+        let replaced = chain.clone();
+        let writer = thread::spawn(move || {
+            let mut pipe = OpenOptions::new().write(true).open(&replaced).unwrap();
+            fs::rename(meanwhile, replaced).unwrap();
+            pipe.write_all(b"half of it").unwrap();
+        });
+        let error = certificate.renew().unwrap_err();
+        writer.join().unwrap();
+        assert!(error.to_string().starts_with("cannot read"), "{error}");
+
+        assert!(certificate.has_changed());
+        certificate.renew().unwrap();
+        assert!(!certificate.has_changed());
     }
 }

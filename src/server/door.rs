@@ -126,14 +126,10 @@ impl Door {
             if !certificate.has_changed() {
                 continue;
             }
-            match certificate.read_again() {
-                Ok(renewed) => {
-                    *certificate = renewed;
-                    is_new = true;
-                }
+            match certificate.renew() {
+                Ok(()) => is_new = true,
                 Err(error) => {
                     warn!(%error, "a certificate has changed, but cannot be used: the old one stays");
-                    certificate.note_files();
                 }
             }
         }
