@@ -23,6 +23,7 @@ mod rebalance;
 mod reconnect;
 mod reload;
 mod reloaded_listeners;
+mod reloaded_pools;
 mod removed;
 mod retries;
 mod routes;
