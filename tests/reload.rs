@@ -329,6 +329,8 @@ async fn a_loss_counts_in_the_pool_as_it_is_now() {
         .unwrap();
     drop(backend);
     client.rest().await;
+    drop(client);
+    until(|| proxy.registry.is_empty()).await;
 
     assert_eq!(proxy.state(0), State::Ready);
 }
@@ -336,22 +338,24 @@ async fn a_loss_counts_in_the_pool_as_it_is_now() {
 #[tokio::test]
 async fn of_old_versions_nothing_is_left_but_what_their_tunnels_need() {
     let backends = echo_cluster(3).await;
-    let mut proxy = Proxy::fronting(&backends).start().await;
-    let mut versions: Vec<Weak<Pool>> = vec![Arc::downgrade(&proxy.pools[0])];
-    proxy.pools = Arc::default();
-    let mut tunnels = Vec::new();
-    for round in 0..30 {
-        tunnels.push(proxy.connect().await);
-        tunnels.push(proxy.connect_to("/reconnect", &[]).await);
-        proxy.get("/").await;
-        let new = Proxy::fronting(backends.iter().skip(round % 2))
+    let configured = |round: usize| {
+        Proxy::fronting(backends.iter().skip(round % 2))
             .pool(&format!("max_tunnels = {}", 1_000 + round))
             .pool("health = { check = \"tcp\" }\nrebalance = { rate = 1 }")
             .config(
                 "[[route]]\npath = \"/reconnect\"\npool = \"main\"\n\
                  on_backend_loss = \"reconnect\"",
-            );
-        proxy.reload(new).await.unwrap();
+            )
+    };
+    let mut proxy = configured(0).start().await;
+    let mut versions: Vec<Weak<Pool>> = vec![Arc::downgrade(&proxy.pools[0])];
+    proxy.pools = Arc::default();
+    let mut tunnels = Vec::new();
+    for round in 1..=30 {
+        tunnels.push(proxy.connect().await);
+        tunnels.push(proxy.connect_to("/reconnect", &[]).await);
+        proxy.get("/").await;
+        proxy.reload(configured(round)).await.unwrap();
         versions.push(Arc::downgrade(&proxy.control.pools()[0]));
     }
     let now = versions.pop().unwrap();
