@@ -24,9 +24,9 @@ pub(super) const VARIABLE: &str = "LONGWIRE_HANDOVER";
 /// The program that runs, as it was started.
 #[derive(Debug)]
 pub struct Program {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     name: OsString,
-    arguments: Vec<OsString>,
+    pub(super) arguments: Vec<OsString>,
     stage: Arc<Mutex<Stage>>,
 }
 

@@ -12,10 +12,11 @@ use std::{
     process,
 };
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Resource, getrlimit, setrlimit, test_kill_process};
 use serde_json::{Value, json};
 use tokio::task::yield_now;
 
+use super::rig::{Files, one_way};
 use crate::handover::{
     Error, Fate, PredecessorError, Program, StartError, Successor,
     predecessor::{checked, is_trusted, predecessor},
@@ -99,6 +100,52 @@ async fn a_process_that_takes_over() {
     });
     sender.send(&report, &[]).await.unwrap();
     process::exit(7);
+}
+
+#[test]
+fn the_program_that_runs_knows_how_it_was_started() {
+    let program = Program::running().unwrap();
+    let own = env::current_exe().unwrap();
+    assert_eq!(fs::canonicalize(&program.path).unwrap(), own);
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    assert_eq!(program.arguments, arguments);
+}
+
+#[test]
+fn files_for_which_there_is_no_room_are_missed_and_those_of_later_frames_come() {
+    let role = "handover::tests::processes::a_process_with_few_open_files";
+    let output = process::Command::new(env::current_exe().unwrap())
+        .args(["--exact", role, "--ignored"])
+        .output();
+    let output = output.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+#[tokio::test]
+#[ignore = "another test runs it, as a process of its own"]
+async fn a_process_with_few_open_files() {
+    let files = Files::new(1);
+    let (mut sender, mut receiver) = one_way();
+    for count in [60, 2, 2] {
+        sender.send("", &files.some(count)).await.unwrap();
+    }
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(50);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut next = async || receiver.receive::<String>().await.unwrap().unwrap();
+
+    let some = next().await;
+    assert!(some.missing > 0 && !some.descriptors.is_empty());
+    assert_eq!(some.missing + some.descriptors.len(), 60);
+    let none = next().await;
+    assert_eq!((none.missing, none.descriptors.len()), (2, 0));
+    drop(some);
+    let all = next().await;
+    assert_eq!((all.missing, all.descriptors.len()), (0, 2));
 }
 
 #[tokio::test]
