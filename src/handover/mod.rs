@@ -142,17 +142,12 @@ impl Hello {
 }
 
 impl Error {
-    /// Whether the frame alone is at fault, and the channel as good as before.
+    /// Whether the frame alone is at fault: nothing of it was sent, and others can be.
     #[must_use]
-    pub fn spares_channel(&self) -> bool {
-        match self {
-            Self::Unwritable(_) | Self::TooLong(_) | Self::TooMany(_) | Self::Unexpected(_) => true,
-            Self::Oversized { .. }
-            | Self::SentByHalf
-            | Self::CutShort
-            | Self::LeftSilently
-            | Self::Protocol(_)
-            | Self::Io(_) => false,
-        }
+    pub fn is_unsendable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unwritable(_) | Self::TooLong(_) | Self::TooMany(_)
+        )
     }
 }

@@ -63,7 +63,7 @@ impl Receiver {
     /// time: what has come is kept.
     ///
     /// # Errors
-    /// If the value is of another type, which [spares](Error::spares_channel) the channel, or the
+    /// If the value [is another](Error::Unexpected), after which the next can be received, or the
     /// channel is broken.
     pub async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<Received<T>>, Error> {
         loop {

@@ -49,8 +49,7 @@ impl Sender {
     /// Not to be given up halfway: after that nothing more can be sent.
     ///
     /// # Errors
-    /// If the frame does not fit into the channel, which [spares](Error::spares_channel) it, or the
-    /// channel is broken.
+    /// If the frame is [unsendable](Error::is_unsendable), or the channel is broken.
     pub async fn send<T>(&mut self, value: &T, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error>
     where
         T: Serialize + ?Sized,

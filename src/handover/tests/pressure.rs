@@ -56,7 +56,7 @@ async fn nothing_follows_a_frame_that_was_given_up_halfway() {
 
     let error = sender.send("next", &[]).await.unwrap_err();
 
-    assert!(matches!(error, Error::SentByHalf) && !error.spares_channel());
+    assert!(matches!(error, Error::SentByHalf) && !error.is_unsendable());
     drop(sender);
     let error = receiver.receive::<String>().await.unwrap_err();
     assert!(matches!(error, Error::CutShort));

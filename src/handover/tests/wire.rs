@@ -1,6 +1,7 @@
 //! What goes in at one end comes out at the other.
 
 use std::{
+    collections::HashMap,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::fd::AsFd,
@@ -14,7 +15,7 @@ use rustix::{
 use tokio::io::AsyncWriteExt;
 
 use super::rig::{Files, names, one_way, sockets};
-use crate::handover::{Error, Receiver, outgoing::Outgoing, sender::send_piece};
+use crate::handover::{Error, MAX_DESCRIPTORS, Receiver, outgoing::Outgoing, sender::send_piece};
 
 #[tokio::test]
 async fn a_socket_that_is_sent_goes_on_at_the_other_side() {
@@ -104,17 +105,21 @@ async fn what_nobody_wants_is_closed_and_the_next_frame_comes_all_the_same() {
 
     let error = receiver.receive::<u32>().await.unwrap_err();
 
-    assert!(matches!(error, Error::Unexpected(_)) && error.spares_channel());
+    assert!(matches!(error, Error::Unexpected(_)) && !error.is_unsendable());
     assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap(), 0);
     assert_eq!(receiver.receive::<u32>().await.unwrap().unwrap().value, 5);
 }
 
 #[tokio::test]
-async fn a_frame_that_is_too_long_leaves_the_channel_as_it_was() {
+async fn a_frame_that_cannot_be_sent_leaves_the_channel_as_it_was() {
+    let files = Files::new(1);
     let (mut sender, mut receiver) = one_way();
-    let long = "a".repeat(crate::handover::MAX_FRAME);
-    let error = sender.send(&long, &[]).await.unwrap_err();
-    assert!(matches!(error, Error::TooLong(_)) && error.spares_channel());
+    let unwritable = HashMap::from([((1, 2), 3)]);
+    let error = sender.send(&unwritable, &[]).await.unwrap_err();
+    assert!(matches!(error, Error::Unwritable(_)) && error.is_unsendable());
+    let many = files.some(MAX_DESCRIPTORS + 1);
+    let error = sender.send("", &many).await.unwrap_err();
+    assert!(matches!(error, Error::TooMany(_)) && error.is_unsendable());
     sender.send("short", &[]).await.unwrap();
     let received = receiver.receive::<String>().await.unwrap().unwrap();
     assert_eq!(received.value, "short");
@@ -146,7 +151,7 @@ async fn nothing_can_be_sent_to_the_dead() {
     let (mut sender, receiver) = one_way();
     drop(receiver);
     let error = sender.send("is anybody there?", &[]).await.unwrap_err();
-    assert!(matches!(error, Error::Io(_)) && !error.spares_channel());
+    assert!(matches!(error, Error::Io(_)) && !error.is_unsendable());
 }
 
 #[tokio::test]

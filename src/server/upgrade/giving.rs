@@ -187,24 +187,28 @@ impl Giving {
                 heard = hear(&mut self.receiver, pending.deadline()) => pending.note(heard?)?,
             }
         }
-        self.sender.send(&FromOld::<()>::Done {}, &[]).await?;
+        self.say(&FromOld::<()>::Done {}, &[], pending).await?;
         while !pending.unanswered.is_empty() {
             pending.note(hear(&mut self.receiver, pending.deadline()).await?)?;
         }
         Ok(())
     }
 
-    /// Sends a tunnel and hears answers meanwhile: the other process may have to be rid of them
-    /// before it takes more.
     async fn send<D: Serialize>(
         &mut self,
         id: u64,
         offer: Offer<D>,
         pending: &mut Pending<D>,
     ) -> Result<(), Broken> {
-        pending.expect_answers();
-        match self.send_parcel(id, &offer.parcel, pending).await {
-            Err(Broken::Channel(error)) if error.spares_channel() => {
+        let Parcel {
+            client,
+            backend,
+            dossier,
+        } = &offer.parcel;
+        let tunnel = FromOld::Tunnel { id, dossier };
+        let sockets = [client.as_fd(), backend.as_fd()];
+        match self.say(&tunnel, &sockets, pending).await {
+            Err(Broken::Channel(error)) if error.is_unsendable() => {
                 pending.refused += 1;
                 offer.give_back(&error.into());
                 Ok(())
@@ -216,20 +220,20 @@ impl Giving {
         }
     }
 
-    async fn send_parcel<D: Serialize>(
+    /// Says something and hears answers meanwhile: the other process may have to be rid of them
+    /// before it listens.
+    async fn say<D>(
         &mut self,
-        id: u64,
-        parcel: &Parcel<D>,
+        message: &FromOld<impl Serialize>,
+        sockets: &[BorrowedFd<'_>],
         pending: &mut Pending<D>,
     ) -> Result<(), Broken> {
-        let dossier = &parcel.dossier;
-        let message = FromOld::Tunnel { id, dossier };
-        let sockets = [parcel.client.as_fd(), parcel.backend.as_fd()];
-        let mut sending = pin!(self.sender.send(&message, &sockets));
+        pending.expect_answers();
+        let mut saying = pin!(self.sender.send(message, sockets));
         loop {
             let deadline = Some(pending.heard + PATIENCE);
             tokio::select! {
-                sent = &mut sending => return Ok(sent?),
+                said = &mut saying => return Ok(said?),
                 heard = hear(&mut self.receiver, deadline) => pending.note(heard?)?,
             }
         }
@@ -245,7 +249,7 @@ impl Giving {
                 Ok(Some(received)) => {
                     let _ = pending.note(received.value);
                 }
-                Err(error) if error.spares_channel() => {}
+                Err(handover::Error::Unexpected(_)) => {}
                 Ok(None) | Err(_) => return,
             }
         }
@@ -277,7 +281,7 @@ impl<D> Pending<D> {
         self.unanswered.len() < UNANSWERED
     }
 
-    /// Another tunnel is about to be sent.
+    /// Something is about to be said.
     fn expect_answers(&mut self) {
         if self.unanswered.is_empty() {
             self.heard = Instant::now();

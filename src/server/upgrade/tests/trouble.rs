@@ -137,6 +137,25 @@ async fn what_it_has_taken_counts_whatever_else_it_says() {
 }
 
 #[tokio::test]
+async fn one_that_talks_nonsense_gets_no_second_half_of_a_tunnel() {
+    let (giving, mut new) = ready_for_the_rude().await;
+    let (offered, giving) = give(giving, [Dossier::Huge(8 << 20)]);
+    new.say(&json!("what?")).await;
+
+    let given = giving.await;
+
+    let nonsense = given.broken.map(|broken| broken.to_string());
+    assert_eq!(
+        nonsense.as_deref(),
+        Some("a frame is not what was expected")
+    );
+    assert_eq!(given.refused, 0);
+    for offered in offered {
+        offered.returned();
+    }
+}
+
+#[tokio::test]
 async fn one_that_wakes_up_too_late_takes_nothing() {
     let (mut old, arriving) = rude_and_ready().await;
     let (ends, parcel) = tunnel(named("late"));
