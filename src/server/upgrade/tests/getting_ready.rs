@@ -146,6 +146,7 @@ async fn a_listening_socket_that_is_lost_on_its_way_is_missed() {
     // What the system drops leaves nothing else.
     let sockets = frame(r#"{ "sockets": {} }"#, 2);
     old.write_all(&[hello, sockets].concat()).await.unwrap();
+    old.shutdown().await.unwrap();
     let taken = Taking::begin(new.into()).await;
     assert!(matches!(taken, Err(Broken::Incomplete(2))), "{taken:?}");
 }

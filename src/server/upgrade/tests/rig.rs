@@ -195,6 +195,9 @@ fn pass(
     mut to_backend: TcpStream,
     mut backend: TcpStream,
 ) {
+    for reader in [&to_client, &backend] {
+        reader.set_read_timeout(Some(WITHIN)).unwrap();
+    }
     let mut byte = [0];
     client.write_all(b"x").unwrap();
     to_client.read_exact(&mut byte).unwrap();

@@ -1,7 +1,8 @@
 //! When the new process fails amid the tunnels.
 
-use std::{cell::Cell, os::fd::AsFd, time::Duration};
+use std::{cell::Cell, os::fd::AsFd, pin::pin, time::Duration};
 
+use futures_util::poll;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -140,6 +141,8 @@ async fn what_it_has_taken_counts_whatever_else_it_says() {
 async fn one_that_talks_nonsense_gets_no_second_half_of_a_tunnel() {
     let (giving, mut new) = ready_for_the_rude().await;
     let (offered, giving) = give(giving, [Dossier::Huge(8 << 20)]);
+    let mut giving = pin!(giving);
+    assert!(poll!(&mut giving).is_pending());
     new.say(&json!("what?")).await;
 
     let given = giving.await;
