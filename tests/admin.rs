@@ -333,6 +333,7 @@ async fn the_slow_keep_nobody_out() {
     let mut probe = open.probe().await;
     probe.send(request("GET", "/readyz")).await;
     probe.answers(200, "ready\n").await;
+    slow_probes[0].rest().await;
     assert!(began.elapsed() < Duration::from_secs(1));
     errand.reply.send(Ok("done".to_owned())).unwrap();
     waiting.answers(200, "done\n").await;

@@ -154,10 +154,15 @@ async fn help_names_the_commands_with_examples_and_exit_codes() {
     for part in [
         "run ",
         "check ",
+        "reload ",
+        "upgrade ",
+        "health ",
         "Examples:",
         "Exit codes:",
         "--backend",
         "SIGTERM",
+        "SIGHUP",
+        "SIGUSR2",
     ] {
         assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
     }

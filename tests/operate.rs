@@ -4,7 +4,7 @@ use std::{
     fs::{self, OpenOptions, Permissions},
     io::Write,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
 };
 
@@ -106,6 +106,15 @@ async fn what_was_refused_is_said_on_stderr() {
     readiness.send_replace(Readiness::Ready);
     let well = folder.run(&["health", "--socket", socket]).await;
     assert_eq!((well.code, well.stdout.as_str()), (Some(0), "ready\n"));
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_answer_is_not_healthy() {
+    let folder = Folder::new();
+    let hanging = UnixListener::bind(folder.path().join("door.sock")).unwrap();
+    let outcome = folder.run(&["health", "--socket", "door.sock"]).await;
+    outcome.is_failure_with(1, &["no answer at door.sock", "5s"]);
+    drop(hanging);
 }
 
 #[tokio::test]

@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::TcpListener,
-    time::{sleep, timeout},
-};
+use tokio::{net::TcpListener, time::sleep};
 use tracing::debug;
 
 use super::{
@@ -18,9 +15,6 @@ use super::{
     guests::Guests,
 };
 use crate::listener::{BindError, Inherited};
-
-/// How long a probe may take, from its connection to the end of its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait for what is short before trying to accept again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -69,11 +63,7 @@ impl Probes {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let answering = desk.clone().serve(stream, Guest::Probe);
-                    guests.welcome(async {
-                        // Whoever is slower than that gets no answer.
-                        let _ = timeout(PATIENCE, answering).await;
-                    });
+                    guests.welcome(desk.clone().serve(stream, Guest::Probe));
                 }
                 Err(error) => {
                     debug!(%error, "cannot accept a probe for now");
