@@ -21,10 +21,13 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::support::{Raw, all_is_quiet, header, in_slow_motion, until};
+
+/// A door that is silent for so long is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn an_order_is_passed_on_and_its_outcome_answered() {
@@ -71,7 +74,7 @@ async fn whoever_only_looks_gives_no_order() {
         for path in ["/reload", "/upgrade"] {
             let mut operator = open.operator().await;
             operator.send(request(method, path)).await;
-            let head = operator.head().await;
+            let head = timeout(PATIENCE, operator.head()).await.unwrap();
             assert!(head.starts_with("HTTP/1.1 405"), "{method} {path}: {head}");
             assert_eq!(header(&head, "allow"), Some("POST"));
         }
@@ -127,7 +130,7 @@ async fn what_is_too_large_is_refused() {
         let mut operator = open.operator().await;
         let head = format!("POST /reload HTTP/1.1\r\nHost: longwire\r\n{fields}\r\n");
         operator.send(head).await;
-        let answer = operator.head().await;
+        let answer = timeout(PATIENCE, operator.head()).await.unwrap();
         assert!(answer.contains(status), "{status}: {answer}");
     }
 }
@@ -302,8 +305,8 @@ async fn whoever_does_not_come_to_the_point_is_cut() {
         operator.send(begun).await;
         probe.send(begun).await;
         let began = Instant::now();
-        operator.rest().await;
-        probe.rest().await;
+        operator.is_cut().await;
+        probe.is_cut().await;
         let taken = began.elapsed().as_secs_f64();
         assert!((9.9..11.0).contains(&taken), "{taken}");
     }
@@ -333,7 +336,7 @@ async fn the_slow_keep_nobody_out() {
     let mut probe = open.probe().await;
     probe.send(request("GET", "/readyz")).await;
     probe.answers(200, "ready\n").await;
-    slow_probes[0].rest().await;
+    slow_probes[0].is_cut().await;
     assert!(began.elapsed() < Duration::from_secs(1));
     errand.reply.send(Ok("done".to_owned())).unwrap();
     waiting.answers(200, "done\n").await;
@@ -401,9 +404,15 @@ impl Drop for Open {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     async fn answers(&mut self, status: u16, text: &str) {
-        let (head, body) = self.response().await;
+        let response = timeout(PATIENCE, self.response()).await;
+        let (head, body) = response.expect("no answer comes");
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
         assert_eq!(body, text);
+    }
+
+    async fn is_cut(&mut self) {
+        let rest = timeout(PATIENCE, self.rest()).await;
+        rest.expect("it is not cut");
     }
 }
 

@@ -182,12 +182,13 @@ mod tests {
 
     #[test]
     fn what_somebody_else_has_made_in_its_place_is_not_used() {
+        let own = tempdir().unwrap();
+        let elsewhere = own_folder(own.path(), geteuid()).unwrap();
         let temporary = tempdir().unwrap();
-        let elsewhere = tempdir().unwrap();
         let place = temporary
             .path()
             .join(format!("longwire-{}", geteuid().as_raw()));
-        symlink(elsewhere.path(), place).unwrap();
+        symlink(elsewhere, place).unwrap();
         let refused = own_folder(temporary.path(), geteuid());
         assert!(matches!(refused, Err(UsualError::Open { .. })));
 
