@@ -307,6 +307,42 @@ async fn a_backend_is_blamed_for_young_tunnels_however_long_they_are_here() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tunnel_goes_on_under_the_policy_that_it_began_with() {
+    let often = "[keepalive]\ninterval = \"5s\"\ntimeout = \"5s\"";
+    let Pair {
+        mut client,
+        backend: _backend,
+        listener,
+        proxy: old,
+        ..
+    } = Pair::open_through(|proxy| proxy.config(often)).await;
+    let new = Proxy::fronting_addresses([listener.address]).config(NO_PINGS);
+    let new = new.start().await;
+    old.moves_to(&new, 1).await;
+    assert!(client.frame().await.unwrap().is_ping());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_logged_is_what_the_process_is_to_log() {
+    in_slow_motion();
+    let log = Log::begin();
+    let backends = echo_cluster(1).await;
+    let fronting = |log: &str| Proxy::fronting(&backends).config(log).start();
+    let old = fronting("[log]\nquery = true").await;
+    let ways = ["[log]\nquery = true", "", "[log]\naccess = false"];
+    for way in ways {
+        let new = fronting(way).await;
+        let client = old.connect_to("/chat?room=7", &[]).await;
+        old.moves_to(&new, 1).await;
+        drop(client);
+        until(|| new.registry.is_empty()).await;
+    }
+    let ended = log.events("tunnel ended");
+    let queries: Vec<_> = ended.iter().map(|event| event["query"].as_str()).collect();
+    assert_eq!(queries, [Some("room=7"), None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hundred_tunnels_that_talk_all_the_time_lose_nothing() {
     in_slow_motion();
     let backend = Backend::echo().await;

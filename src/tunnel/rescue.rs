@@ -114,12 +114,6 @@ impl<C, B> Tunnel<C, B> {
             .collect()
     }
 
-    /// Whether no other backend is looked for, nor will be for what has happened.
-    pub(super) fn is_at_rest(&self) -> bool {
-        let rescuer = self.rescue.as_ref();
-        rescuer.is_none_or(|rescuer| rescuer.stage == Stage::Ready && rescuer.loss.is_none())
-    }
-
     /// Notes how the backend was lost, if another may take its place; says whether one may.
     pub(super) fn note_loss(&mut self, cause: Cause, now: Tick) -> bool {
         let rescuer = self.rescue.as_mut().filter(|rescuer| rescuer.is_of_use());

@@ -105,7 +105,8 @@ impl<C: Socket, B: Socket> Tunnel<C, B> {
         }))
     }
 
-    /// Whether nothing is about to end, and nobody lost.
+    /// Whether nothing is about to end, and nobody lost: while another backend is looked for, the
+    /// pumps do not pass on what they read.
     pub(super) fn can_move(&self) -> bool {
         self.ending.is_none()
             && self.closed.is_none()
@@ -113,6 +114,5 @@ impl<C: Socket, B: Socket> Tunnel<C, B> {
             && self.backend.can_move()
             && self.upward.can_move()
             && self.downward.can_move()
-            && self.is_at_rest()
     }
 }

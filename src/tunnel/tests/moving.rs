@@ -106,6 +106,9 @@ async fn what_was_not_taken_yet_goes_along() {
     let mut backend = sender.await.unwrap();
     client.say("and the other way").await;
     assert_eq!(backend.hears_text().await, "and the other way");
+    drop(client);
+    let told = backend.hears_close().await;
+    assert_eq!(told, (1001, "client connection lost".into()));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::{io::duplex, time::Instant};
+use tokio::{io::duplex, task::JoinHandle, time::Instant};
 
 use super::{
     lifeline::{Mortal, search},
@@ -17,7 +17,7 @@ use crate::{
     pool::backend::BackendId,
     tunnel::{
         Cause, Ended, Party, Policy, Tunnel,
-        moving::{Outcome, State},
+        moving::{Outcome, Packed, State},
     },
     websocket::{CloseCode, Role},
 };
@@ -40,6 +40,14 @@ fn open_with(
         Peer::new(Role::Server, backend),
         tunnel,
     )
+}
+
+/// A tunnel that has left.
+async fn packed<C, B>(tunnel: JoinHandle<Outcome<C, B>>) -> Packed<C, B> {
+    match patiently(tunnel).await.unwrap() {
+        Outcome::Left(packed) => *packed,
+        Outcome::Ended(ended) => panic!("it has not left: {:?}", ended.end),
+    }
 }
 
 fn end(ended: &Ended) -> (Party, Cause) {
@@ -136,7 +144,7 @@ async fn the_time_to_answer_begins_when_a_ping_that_was_not_taken_has_gone() {
     assert_eq!(client.hears_text().await.len(), 300);
     client.hears_ping().await;
     let asked = Instant::now();
-    client.hears_to_the_end().await;
+    assert_eq!(client.next().await, None, "one ping is enough");
     let waited = asked.elapsed().as_secs_f64();
     assert!((10.0..=13.0).contains(&waited), "{waited} s");
     assert_eq!(end(&tunnel.ended().await), (Party::Client, Cause::Dead));
@@ -151,23 +159,16 @@ async fn who_has_answered_on_the_way_lives() {
     );
     let [old, new] = [ticking_registry(), ticking_registry()];
     let place = old.enter(0, BackendId::next());
-    let tunnel = Tunnel::new(
-        bare(client_socket),
-        bare(backend_socket),
-        PINGING.into(),
-        place,
-    );
-    let tunnel = tokio::spawn(tunnel);
+    let (one, other) = (bare(client_socket), bare(backend_socket));
+    let tunnel = tokio::spawn(Tunnel::new(one, other, PINGING.into(), place));
     let (asked, other) = (client.hears_ping().await, backend.hears_ping().await);
     old.move_out();
-    let Outcome::Left(packed) = patiently(tunnel).await.unwrap() else {
-        panic!("it has not left");
-    };
+    let packed = packed(tunnel).await;
 
     client.pong(&asked).await;
     backend.pong(&other).await;
     pass(60).await;
-    let _tunnel = tokio::spawn(unpacked(*packed, &new));
+    let _tunnel = tokio::spawn(unpacked(packed, &new));
     client.say("still here").await;
     assert_eq!(backend.hears_text().await, "still here");
 }
@@ -240,13 +241,33 @@ async fn a_tunnel_that_has_changed_its_backend_too_often_has_done_so_elsewhere_t
         pass(10).await;
     }
     old.move_out();
-    let Outcome::Left(packed) = patiently(tunnel).await.unwrap() else {
-        panic!("it has not left");
-    };
+    let packed = packed(tunnel).await;
 
     let (rescue, lifeline) = search();
     let state: State = packed.state.clone();
-    let tunnel = unpacked(*packed, &new).rescued_again_by(rescue, KEPT, &state);
+    let tunnel = unpacked(packed, &new).rescued_again_by(rescue, KEPT, &state);
+    tokio::spawn(tunnel);
+    drop(backend);
+    assert_eq!(client.hears_close().await.0, CloseCode::BAD_GATEWAY.0);
+    assert_eq!(lifeline.searches(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_lost_amid_a_message_is_not_replaced_wherever_that_began() {
+    let (client, client_socket) = duplex(BUFFER);
+    let mut client = Peer::new(Role::Client, client);
+    let (mut backend, mortal) = Mortal::pair(BUFFER);
+    let (old, new) = (ticking_registry(), ticking_registry());
+    let place = old.enter(0, BackendId::next());
+    let (one, other) = (bare(client_socket), bare(mortal));
+    let tunnel = tokio::spawn(Tunnel::new(one, other, QUIET.into(), place));
+    backend.send(b"\x01\x03Hel").await;
+    assert_eq!(client.hears_text().await, "Hel");
+    old.move_out();
+    let packed = packed(tunnel).await;
+
+    let (rescue, lifeline) = search();
+    let tunnel = unpacked(packed, &new).rescued_by(rescue, KEPT);
     tokio::spawn(tunnel);
     drop(backend);
     assert_eq!(client.hears_close().await.0, CloseCode::BAD_GATEWAY.0);
