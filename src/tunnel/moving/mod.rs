@@ -109,7 +109,6 @@ impl<C: Socket, B: Socket> Tunnel<C, B> {
     /// pumps do not pass on what they read.
     pub(super) fn can_move(&self) -> bool {
         self.ending.is_none()
-            && self.closed.is_none()
             && self.client.can_move()
             && self.backend.can_move()
             && self.upward.can_move()
