@@ -1,4 +1,4 @@
-//! A named group of backends: affinity first, then balance → [`Lease`](backend::Lease).
+//! A named group of backends: affinity first, then balance → [`Lease`].
 
 pub mod admission;
 pub mod affinity;
