@@ -12,7 +12,7 @@ from .rounds import Figure, Record, Rounds, Scenario
 def markdown(rounds: Rounds, facts: dict[str, Any], title: str, about: str) -> str:
     """The whole report; `about` says what was done, in a few sentences."""
     sections = [_head(facts, title, about)]
-    for scenario in rounds.scenarios:
+    for scenario in filter(rounds.taking_part, rounds.scenarios):
         sections += [f"## {scenario.name}: {scenario.summary}", _table(rounds, scenario)]
         sections.append(_failures(rounds, scenario))
     sections.append(_machine(rounds))

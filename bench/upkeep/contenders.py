@@ -1,6 +1,7 @@
 """Who is operated, and how."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ class Contender:
     # What has it serve a certificate that has been replaced; nothing if it sees that itself.
     renew: Operation | None
     upgrade: Operation | None = None
+    # Further files of `conf/` that its configuration consists of.
+    parts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -116,6 +119,51 @@ _CADDY = Contender(
     renew=operations.caddy_reload,
 )
 
+_ENVOY_BINARY = places.VENV / f"lib/python3.{sys.version_info.minor}/site-packages/envoy/_bin/envoy"
+
+
+def _envoy(wiring: Wiring, config: Path) -> list[str]:
+    return [
+        *(str(_ENVOY_BINARY), "--config-path", str(config), "--concurrency", "1"),
+        # What identifies those that hand over to each other.
+        *("--base-id", str(wiring.plain), "--log-level", "error"),
+    ]
+
+
+# Does what hot-restarter.py of its distribution does: on SIGUSR2 another one takes over.
+_HEIRS = """
+epoch=0
+start() { "$@" --restart-epoch $epoch & epoch=$((epoch + 1)); }
+trap 'start "$@"' USR2
+start "$@"
+while :; do wait; sleep 0.1; done
+"""
+
+
+def _envoy_with_heirs(wiring: Wiring, config: Path) -> list[str]:
+    drain = ["--drain-time-s", "@DRAIN@", "--parent-shutdown-time-s", "@DEADLINE@"]
+    return ["sh", "-c", _HEIRS, "sh", *_envoy(wiring, config), *drain]
+
+
+_ENVOY = Contender(
+    Peer(
+        name="envoy",
+        role=Role.PEER,
+        template="operate-envoy.yaml",
+        command=_envoy,
+        version_command=(str(_ENVOY_BINARY), "--version"),
+        only_in=OTHERWISE,
+    ),
+    reload=operations.envoy_reload,
+    stop=operations.terminate,
+    renew=None,
+    parts=(
+        "operate-envoy-routes.yaml",
+        "operate-envoy-backends.yaml",
+        "operate-envoy-secrets.yaml",
+    ),
+)
+
 
 def _orphan(contender: Contender) -> Contender:
     """The same where it is upgraded."""
@@ -139,4 +187,10 @@ OTHERS = [
     _HAPROXY,
     _with_limit(_HAPROXY, "hard-stop-after @DEADLINE@s"),
     _CADDY,
+    _ENVOY,
+    replace(
+        _ENVOY,
+        peer=replace(_ENVOY.peer, command=_envoy_with_heirs, only_in=UPGRADE),
+        upgrade=operations.envoy_upgrade,
+    ),
 ]

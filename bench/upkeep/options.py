@@ -18,7 +18,7 @@ new connections come in.
 nginx-limit and haproxy-limit have a limit in time for what an operation leaves behind.
 
 What is missing is installed first: nginx and haproxy as packages of Debian (through sudo, without
-starting a service), Caddy below target/bench. Results go to target/bench/results.
+starting a service), Caddy and Envoy below target/bench. Results go to target/bench/results.
 
 A whole run takes about three quarters of an hour, --quick five minutes. Only one measures at a
 time; a second waits for it.

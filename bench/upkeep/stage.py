@@ -1,5 +1,6 @@
 """A proxy between clients that ought to notice nothing and two backends."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compare import accounting
+from compare import accounting, places
 from compare.peers import Wiring
 from compare.processes import Cpus, Ports, Process, wait_for_port
 
@@ -48,7 +49,17 @@ class Script:
         peer = self.contender.peer
         # Its own settings hold names of others.
         own = {name: self.wiring.fill(text, self.settings) for name, text in peer.settings.items()}
-        return replace(peer, settings=self.settings | changing | own).configure(self.wiring)
+        settings = self.settings | changing | own
+        for name in self.contender.parts:
+            self._put(name, settings)
+        command = replace(peer, settings=settings).configure(self.wiring)
+        return [self.wiring.fill(word, settings) for word in command]
+
+    def _put(self, name: str, settings: dict[str, str]) -> None:
+        """Writes a part of it. Who watches it never finds half a file."""
+        fresh = self.wiring.folder / f"{name}.new"
+        fresh.write_text(self.wiring.fill((places.TEMPLATES / name).read_text(), settings))
+        os.replace(fresh, self.wiring.folder / name)
 
 
 @dataclass(frozen=True)
