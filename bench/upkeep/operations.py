@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +66,18 @@ def nginx_upgrade(subject: Subject) -> None:
 
 
 def haproxy_reload(subject: Subject) -> None:
-    """The master starts itself again from its file, so that it is an upgrade as well."""
-    subject.signal(signal.SIGUSR2)
+    """The master starts itself again from its file, so that it is an upgrade as well.
+
+    A signal that comes while it is about to be there again may be lost, and is repeated.
+    """
+    loaded = lambda: subject.process.log.read_text().count("Loading success")  # noqa: E731
+    before = loaded()
+    for _ in range(_PATIENCE):
+        subject.signal(signal.SIGUSR2)
+        with suppress(Failure):
+            until(lambda: loaded() > before, 1, "the master has loaded its file")
+            return
+    raise Failure("the master does not load its file")
 
 
 def caddy_reload(subject: Subject) -> None:
