@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +69,16 @@ def share_cpus() -> Cpus:
         print("There is only one CPU: proxy and load share it.", file=sys.stderr)
     os.sched_setaffinity(0, cpus.ours)
     return cpus
+
+
+def to_its_end(measure: Callable[[], None]) -> bool:
+    """Measures. Whether it came to its end; what was measured until then is kept."""
+    try:
+        measure()
+    except KeyboardInterrupt:
+        print("broken off", file=sys.stderr)
+        return False
+    return True
 
 
 def draw(script: str, *arguments: Path | str) -> None:

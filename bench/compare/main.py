@@ -30,7 +30,7 @@ def main() -> int:
             workshop=_workshop(asked, results / "work"),
         )
         facts = _facts(rounds)
-        is_complete = _run(rounds)
+        is_complete = conduct.to_its_end(rounds.run)
     _write(results, rounds, facts | {"is_complete": is_complete})
     return 0 if is_complete else 130
 
@@ -61,16 +61,6 @@ def _facts(rounds: Rounds) -> dict[str, Any]:
         "versions": {peer.name: peer.version() for peer in rounds.peers},
         "rounds": rounds.pace.rounds,
     }
-
-
-def _run(rounds: Rounds) -> bool:
-    """Measures. Whether it came to its end; what was measured until then is kept."""
-    try:
-        rounds.run()
-    except KeyboardInterrupt:
-        print("broken off", file=sys.stderr)
-        return False
-    return True
 
 
 def _write(results: Path, rounds: Rounds, facts: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ def main() -> int:
             theatre=_theatre(asked, results / "work"),
         )
         facts = _facts(rounds)
-        is_complete = _run(rounds)
+        is_complete = conduct.to_its_end(rounds.run)
     _write(results, rounds, facts | {"is_complete": is_complete})
     return 0 if is_complete else 130
 
@@ -57,16 +57,6 @@ def _facts(rounds: Rounds) -> dict[str, Any]:
         "machine": machine.describe(),
         "versions": {one.name: one.peer.version() for one in rounds.contenders},
     }
-
-
-def _run(rounds: Rounds) -> bool:
-    """Measures. Whether it came to its end; what was measured until then is kept."""
-    try:
-        rounds.run()
-    except KeyboardInterrupt:
-        print("broken off", file=sys.stderr)
-        return False
-    return True
 
 
 def _write(results: Path, rounds: Rounds, facts: dict[str, Any]) -> None:

@@ -22,6 +22,17 @@ pub const ANSWER: &[u8] =
 
 /// Accepts for ever.
 pub fn serve(address: SocketAddr) -> io::Result<()> {
+    serve_each(address, converse)
+}
+
+/// Accepts for ever, and has each connection served so.
+pub fn serve_each<F>(
+    address: SocketAddr,
+    converse: impl Fn(TcpStream) -> F + 'static,
+) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + 'static,
+{
     let listener = TcpListener::from_std(target::listen(address)?)?;
     spawn_local(async move {
         loop {

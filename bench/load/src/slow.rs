@@ -10,14 +10,14 @@ use anyhow::{Context, bail};
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, stdin},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     runtime,
     sync::{mpsc, oneshot},
     task::{LocalSet, spawn_local},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
-use crate::{backend, frames::Framed, journal::Journal, target};
+use crate::{backend, frames::Framed, journal::Journal};
 
 struct Backend {
     journal: Journal,
@@ -38,8 +38,8 @@ pub fn run(address: SocketAddr, journal: &Path) -> anyhow::Result<()> {
         queue,
     });
     LocalSet::new().block_on(&runtime, async {
-        let listener = TcpListener::from_std(target::listen(address)?)?;
-        spawn_local(Rc::clone(&backend).serve(listener));
+        let served = Rc::clone(&backend);
+        backend::serve_each(address, move |socket| Rc::clone(&served).converse(socket))?;
         spawn_local(Rc::clone(&backend).work(waiting));
         let mut lines = BufReader::new(stdin()).lines();
         while let Some(line) = lines.next_line().await? {
@@ -56,20 +56,6 @@ pub fn run(address: SocketAddr, journal: &Path) -> anyhow::Result<()> {
 }
 
 impl Backend {
-    /// Accepts for ever.
-    async fn serve(self: Rc<Self>, listener: TcpListener) {
-        loop {
-            match listener.accept().await {
-                // How a connection ends is the client's to judge.
-                Ok((socket, _)) => drop(spawn_local(Rc::clone(&self).converse(socket))),
-                Err(error) => {
-                    eprintln!("the backend cannot accept: {error}");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
     /// Does the work of one handshake after the other. Each begins when the one before it was due,
     /// however late the timer was, so that the rate is exact.
     async fn work(self: Rc<Self>, mut waiting: mpsc::UnboundedReceiver<oneshot::Sender<()>>) {

@@ -16,7 +16,7 @@ use bytes::{Buf, BytesMut};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, stdin},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     runtime,
     sync::watch,
     task::{LocalSet, spawn_local},
@@ -28,7 +28,7 @@ use crate::{
     client::{self, Answer},
     conversation::{self, Account, End, Mood},
     frames::Framed,
-    target::{self, Speech, Target},
+    target::{Speech, Target},
     unblocked::Unblocked,
     visits::Visits,
 };
@@ -96,8 +96,7 @@ pub fn run(
         .build()?;
     LocalSet::new().block_on(&runtime, async {
         for backend in backends {
-            let listener = TcpListener::from_std(target::listen(*backend)?)?;
-            spawn_local(serve(listener, period));
+            backend::serve_each(*backend, move |socket| converse(socket, period))?;
         }
         let talk = Talk::new(plain, tls, period);
         let mut lines = BufReader::new(stdin()).lines();
@@ -108,19 +107,6 @@ pub fn run(
         }
         Ok(())
     })
-}
-
-async fn serve(listener: TcpListener, period: Duration) {
-    loop {
-        match listener.accept().await {
-            // How a connection ends is the client's to judge.
-            Ok((socket, _)) => drop(spawn_local(converse(socket, period))),
-            Err(error) => {
-                eprintln!("the backend cannot accept: {error}");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
 }
 
 async fn converse(mut socket: TcpStream, period: Duration) -> io::Result<()> {
