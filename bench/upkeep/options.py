@@ -20,7 +20,7 @@ nginx-limit and haproxy-limit have a limit in time for what an operation leaves 
 What is missing is installed first: nginx and haproxy as packages of Debian (through sudo, without
 starting a service), Caddy and Envoy below target/bench. Results go to target/bench/results.
 
-A whole run takes about three quarters of an hour, --quick five minutes. Only one measures at a
+A whole run takes about three quarters of an hour, --quick eight minutes. Only one measures at a
 time; a second waits for it.
 """
 
