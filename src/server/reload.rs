@@ -73,8 +73,10 @@ enum Version {
 impl Version {
     fn pool(&self) -> &Arc<Pool> {
         match self {
-            Self::Same(pool) | Self::New(pool) => pool,
-            Self::Other { pool, .. } | Self::Back { pool, .. } => pool,
+            Self::Same(pool)
+            | Self::New(pool)
+            | Self::Other { pool, .. }
+            | Self::Back { pool, .. } => pool,
         }
     }
 }

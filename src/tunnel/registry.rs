@@ -616,7 +616,7 @@ mod tests {
 
     #[test]
     fn what_others_may_touch_of_a_tunnel_is_small() {
-        // With the counts of its Arc that makes 72 bytes, which the allocator rounds to 80.
-        assert!(size_of::<Live>() <= 56, "{}", size_of::<Live>());
+        // With the counts of its Arc that makes 80 bytes, a size of the allocator's.
+        assert!(size_of::<Live>() <= 64, "{}", size_of::<Live>());
     }
 }
