@@ -176,7 +176,7 @@ async fn an_address_that_is_taken_fails_a_reload_and_then_nothing_has_changed() 
     let changes = proxy.reload_as(&wanted).await.unwrap().to_string();
     assert_eq!(
         changes,
-        "3 (2 added, 1 changed) listeners, 1 routes, 1 (1 changed) pools"
+        "3 (2 added, 1 changed) listeners, 1 (1 added, 1 removed) routes, 1 (1 changed) pools"
     );
 }
 

@@ -13,7 +13,7 @@ use crate::{
 const DRAIN: &str = "[reload]\nremoved = \"drain\"";
 
 const REMOVED: Option<(CloseCode, &str)> =
-    Some((CloseCode::SERVICE_RESTART, "backend was removed"));
+    Some((CloseCode::SERVICE_RESTART, "removed from the configuration"));
 
 /// A proxy with one pool of that name and with that backend.
 fn of_pool(name: &str, backend: &Backend, rest: &str) -> String {
@@ -26,7 +26,10 @@ fn of_pool(name: &str, backend: &Backend, rest: &str) -> String {
 
 fn were_told(told: &[Told], code: u16) {
     for told in told {
-        assert_eq!((told.code, &*told.reason), (code, "backend was removed"));
+        assert_eq!(
+            (told.code, &*told.reason),
+            (code, "removed from the configuration")
+        );
     }
 }
 

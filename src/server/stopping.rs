@@ -122,9 +122,9 @@ impl Server {
             self.closing.spawn(door.close());
         }
         self.let_connections_end().await;
-        if haste == Haste::None {
-            let farewell = Farewell::stopping(&self.config.stop);
-            tally.told += self.close_tunnels(&farewell, abort).await.told;
+        match haste {
+            Haste::None => self.stop_tunnels(&mut tally, abort).await,
+            Haste::AtOnce => warn!("stopping at once"),
         }
         self.finish(tally).await
     }
@@ -151,8 +151,7 @@ impl Server {
         let closed = self.close_tunnels(&farewell, stop).await;
         tally.told += closed.told;
         if closed.is_interrupted {
-            let farewell = Farewell::stopping(&self.config.stop);
-            tally.told += self.close_tunnels(&farewell, abort).await.told;
+            self.stop_tunnels(&mut tally, abort).await;
         }
         tally.moved = departures.end(&self.shared.exit).await;
         self.finish(tally).await
@@ -162,6 +161,15 @@ impl Server {
     async fn let_connections_end(&mut self) {
         while self.closing.join_next().await.is_some() {}
         self.stopping.send_replace(());
+    }
+
+    async fn stop_tunnels(&self, tally: &mut Tally, abort: Pin<&mut impl Future<Output = ()>>) {
+        let farewell = Farewell::stopping(&self.config.stop);
+        let closed = self.close_tunnels(&farewell, abort).await;
+        tally.told += closed.told;
+        if closed.is_interrupted {
+            warn!("stopping at once");
+        }
     }
 
     /// Closes tunnels at their pace, until none is left and no request either, time is up, or there
