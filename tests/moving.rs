@@ -6,7 +6,7 @@ use longwire::{config::Intent, pool::standing::State, websocket::Role};
 use tempfile::TempDir;
 use tokio::{
     net::UnixListener,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::support::{
@@ -48,6 +48,7 @@ async fn a_client_amid_a_conversation_notices_nothing() {
     assert_eq!((old.registry.len(), new.registry.len()), (0, 2));
     old.stop();
     assert_eq!(old.stopped().await.cut_tunnels, 0);
+    assert_eq!(log.events("tunnel ended").len(), 0, "they have not");
 
     sleep(Duration::from_secs(30)).await;
     assert_eq!(client.echo("still there?").await, "still there?");
@@ -126,7 +127,8 @@ const DEFLATE: &str = "permessage-deflate; client_no_context_takeover; client_ma
 
 /// The next connection to `backend`, which it has granted with that extension, and what was asked.
 async fn granted(backend: &RawBackend, extensions: &str) -> (Raw, String) {
-    let mut connection = backend.accept().await;
+    let accepted = timeout(Duration::from_secs(30), backend.accept()).await;
+    let mut connection = accepted.expect("nobody asks");
     let head = connection.head().await;
     let answer = switching(&[("Sec-WebSocket-Extensions", extensions)]);
     connection.send(answer).await;
@@ -319,7 +321,8 @@ async fn a_tunnel_goes_on_under_the_policy_that_it_began_with() {
     let new = Proxy::fronting_addresses([listener.address]).config(NO_PINGS);
     let new = new.start().await;
     old.moves_to(&new, 1).await;
-    assert!(client.frame().await.unwrap().is_ping());
+    let asked = timeout(Duration::from_secs(30), client.frame()).await;
+    assert!(asked.expect("nobody is pinged").unwrap().is_ping());
 }
 
 #[tokio::test(start_paused = true)]
