@@ -116,8 +116,9 @@ backends = ["{page}"]
 interval = "5s"
 timeout = "5s"
 
-[timeouts]
-stop = "5s"
+[stop]
+over = "1s"
+deadline = "5s"
 "#
     )
 }

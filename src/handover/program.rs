@@ -153,6 +153,8 @@ impl Program {
             .arg0(&self.name)
             .args(&self.arguments)
             .env(VARIABLE, name_of(other.as_fd())?)
+            // It names this process as the one that a watchdog waits for, which the new one is to be.
+            .env_remove("WATCHDOG_PID")
             .stdin(Stdio::from(OwnedFd::from(other)));
         let child = command.spawn()?;
         // It holds the socket that belongs to the other process alone.
