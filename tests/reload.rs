@@ -28,6 +28,9 @@ use crate::support::{
 const ANY: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"other\"\n\
                    [pool.other]\nbackends = [\"127.0.0.1:1\"]";
 
+/// Longer than anything takes that is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The status of the answer to a GET on a connection that is kept.
 async fn status(client: &mut Raw, path: &str) -> String {
     client
@@ -271,7 +274,8 @@ async fn idle_connections_to_a_backend_that_is_gone_are_closed_though_it_has_tun
         proxy.reload(new).await.unwrap();
         idle.answer("late").await;
         assert_eq!(busy.response().await.1, "late");
-        assert_eq!(idle.rest().await, b"", "{gone}");
+        let rest = timeout(PATIENCE, idle.rest()).await;
+        assert_eq!(rest.expect("it is closed"), b"", "{gone}");
     }
 }
 
@@ -306,7 +310,8 @@ async fn a_tunnel_that_loses_its_backend_after_a_reload_goes_on_with_one_of_the_
     proxy.reload(fronting(&new)).await.unwrap();
     drop(backend);
 
-    let mut backend = new.accept().await;
+    let found = timeout(PATIENCE, new.accept()).await;
+    let mut backend = found.expect("it is asked");
     backend.grant_websocket().await;
     backend.send(b"\x81\x05hello").await;
     assert_eq!(client.frame().await.unwrap().payload, b"hello");

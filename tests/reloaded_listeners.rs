@@ -69,14 +69,14 @@ async fn a_listener_that_stays_keeps_its_socket_be_its_port_the_systems_choice()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_listener_is_added_and_removed_and_added_again_at_once() {
     let backend = Backend::naming().await;
     let address = free(2);
     let proxy = Proxy::with_config(&listening(&[(ANY_PORT, "")], &backend)).await;
     let one = listening(&[(ANY_PORT, "")], &backend);
     let two = listening(&[(ANY_PORT, ""), (address, "")], &backend);
-    for _ in 0..10 {
+    for _ in 0..50 {
         let changes = proxy.reload_as(&two).await.unwrap().to_string();
         assert!(changes.starts_with("2 (1 added) listeners"), "{changes}");
         assert!(is_served(&mut raw(address).await.unwrap()).await);
