@@ -1,5 +1,6 @@
 //! Builds every part from a [`Config`], starts them, changes them, and stops them in order.
 
+mod announcements;
 mod care;
 mod control;
 mod door;
@@ -8,37 +9,28 @@ mod exit;
 mod rebalancing;
 mod reception;
 mod reload;
+mod serving;
 mod stopping;
 mod succession;
 pub mod upgrade;
 mod workers;
 
-use std::{
-    future::ready,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{interval, sleep},
 };
-use tracing::{info, warn};
 
 use self::{
+    announcements::announce_routes,
     care::Care,
     control::Order,
     door::Door,
     reception::Welcome,
-    stopping::Haste,
     succession::{Memory, Succession},
-    upgrade::Giving,
     workers::Workers,
 };
 pub use self::{
@@ -51,7 +43,7 @@ pub use self::{
 };
 use crate::{
     admin::Readiness,
-    config::{self, Affinity, Config},
+    config::{self, Config},
     listener::{BindError, Inherited, Limit},
     pool::Pool,
     proxy::Proxy,
@@ -95,14 +87,6 @@ struct Shared {
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     registry: Arc<Registry>,
     exit: Arc<Exit>,
-}
-
-/// Why a server does not serve any more.
-enum End {
-    /// It was asked to.
-    Asked,
-    /// Another process is ready to take over.
-    Succeeded(Giving),
 }
 
 /// Why a server cannot start.
@@ -243,112 +227,6 @@ impl Server {
     pub fn exit(&self) -> Arc<Exit> {
         Arc::clone(&self.shared.exit)
     }
-
-    /// Serves until `stop` is ready, then stops gracefully: it is not ready any more, after a delay
-    /// it accepts nobody, lets requests finish and closes tunnels, until all have ended, the
-    /// deadline has come, or `abort` is ready. Meanwhile it does what its [`Control`] asks for.
-    pub async fn run(
-        mut self,
-        stop: impl Future<Output = ()>,
-        abort: impl Future<Output = ()>,
-    ) -> Stopped {
-        let _clocks = self.start_clocks();
-        self.look_after_pools(self.config.reload.removed);
-        for door in &mut self.doors {
-            door.open();
-        }
-        let (mut stop, mut abort) = (pin!(stop), pin!(abort));
-        let end = self.serve_until(stop.as_mut()).await;
-        self.readiness.send_replace(Readiness::Stopping);
-        if let End::Succeeded(giving) = end {
-            return self.be_succeeded(giving, stop, abort).await;
-        }
-        let delay = pin!(sleep(self.config.stop.delay));
-        tokio::select! {
-            end = self.serve_until(delay) => match end {
-                End::Asked => self.stop(Haste::None, abort).await,
-                End::Succeeded(giving) => {
-                    let now = pin!(ready(()));
-                    self.be_succeeded(giving, now, abort).await
-                }
-            },
-            () = &mut abort => self.stop(Haste::AtOnce, abort).await,
-        }
-    }
-
-    /// Serves, and does what it is asked to, until `end` is ready or another process is.
-    async fn serve_until(&mut self, mut end: Pin<&mut impl Future<Output = ()>>) -> End {
-        loop {
-            tokio::select! {
-                () = &mut end => return End::Asked,
-                Some(order) = self.orders.recv() => self.obey(order).await,
-                outcome = self.succession.outcome() => {
-                    if let Some(giving) = self.succession.tell(outcome) {
-                        return End::Succeeded(giving);
-                    }
-                }
-                () = certificates_are_due(&self.config.reload) => {
-                    for door in &mut self.doors {
-                        door.renew_certificates();
-                    }
-                }
-                // So that they are not kept when they have closed.
-                Some(_) = self.closing.join_next() => {}
-            }
-        }
-    }
-
-    /// Has whoever gives an order know at once that nobody obeys.
-    fn obey_no_more(&mut self) {
-        self.orders.close();
-        while self.orders.try_recv().is_ok() {}
-    }
-
-    async fn obey(&mut self, order: Order) {
-        match order {
-            Order::Reload { config, reply } => {
-                let changed = self.reload(*config).await;
-                // Whoever has asked need not wait for the answer.
-                let _ = reply.send(changed);
-            }
-            Order::HandOver {
-                channel,
-                sockets,
-                reply,
-            } => {
-                let offer = self.offer(channel, sockets);
-                self.succession.begin(offer, reply);
-            }
-        }
-    }
-
-    async fn reload(&mut self, config: Config) -> Result<Changes, ReloadError> {
-        if self.succession.is_under_way() {
-            return Err(ReloadError::Succession);
-        }
-        // An address that the last reload has given up may be wanted again.
-        while self.closing.join_next().await.is_some() {}
-        let prepared = self.prepare(config)?;
-        Ok(self.apply(prepared))
-    }
-
-    /// Moves the clocks of tunnels, on their workers, until dropped.
-    fn start_clocks(&self) -> JoinSet<()> {
-        let mut clocks = JoinSet::new();
-        for worker in self.workers.iter() {
-            let registry = Arc::clone(&self.shared.registry);
-            let index = worker.index;
-            let tick = async move {
-                let mut ticks = interval(TICK);
-                loop {
-                    ticks.tick().await;
-                    registry.tick(index);
-                }
-            };
-            clocks.spawn_on(tick, worker.handle());
-        }
-        clocks
-    }
 }
 
 impl Shared {
@@ -367,44 +245,4 @@ impl Shared {
             registry,
         })
     }
-}
-
-/// Waits until the files of certificates are to be looked at, if ever.
-async fn certificates_are_due(config: &config::Reload) {
-    match config.certificates {
-        Some(interval) => sleep(interval).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Says which requests go to which backends.
-fn announce_routes(config: &Config) {
-    for route in &config.routes {
-        let pool = &config.pools[route.pool];
-        let backends: Vec<_> = pool
-            .backends
-            .iter()
-            .map(|b| b.address.to_string())
-            .collect();
-        info!(
-            balance = %pool.balance,
-            affinity = %pool.affinity,
-            "route {route} to pool {}: {}",
-            pool.name,
-            backends.join(", "),
-        );
-    }
-    for pool in &config.pools {
-        if has_random_secret(pool) {
-            warn!(
-                pool = pool.name,
-                "affinity cookies are signed with a random secret: they are worth nothing after a \
-                 restart or on another proxy; set affinity.secret, secret_file or secret_env"
-            );
-        }
-    }
-}
-
-fn has_random_secret(pool: &config::Pool) -> bool {
-    matches!(&pool.affinity, Affinity::Cookie(cookie) if cookie.secret.is_random())
 }

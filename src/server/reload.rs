@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Server, StartError, announce_routes, care::Charge, door::Door};
+use super::{Server, StartError, announcements::announce_routes, care::Charge, door::Door};
 use crate::{
     config::{self, Affinity, Config},
     listener::Inherited,
