@@ -4,17 +4,7 @@ use std::path::Path;
 
 use tokio::net::TcpListener;
 
-use crate::support::{Authority, Backend, Client, Folder, TlsClient};
-
-const WRONG: &str = "\
-[[listener]]
-address = \"nonsense\"
-[[route]]
-pool = \"main\"
-path = \"no-slash\"
-[pool.main]
-backends = [\"127.0.0.1:9001\"]
-";
+use crate::support::{Authority, Backend, Client, Folder, TlsClient, WRONG};
 
 #[tokio::test]
 async fn check_says_that_the_documented_configuration_is_valid() {

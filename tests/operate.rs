@@ -24,18 +24,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::support::{Backend, Client, Folder, Process, Raw, until};
-
-/// A file with two problems.
-const WRONG: &str = "\
-[[listener]]
-address = \"nonsense\"
-[[route]]
-pool = \"main\"
-path = \"no-slash\"
-[pool.main]
-backends = [\"127.0.0.1:9001\"]
-";
+use crate::support::{Backend, Client, Folder, Process, Raw, WRONG, until};
 
 #[tokio::test]
 async fn a_reload_of_a_wrong_file_is_refused_with_its_problems_and_the_proxy_goes_on() {

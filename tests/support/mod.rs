@@ -32,7 +32,7 @@ pub(crate) use self::{
     moody::{BROKEN, Mood, Moody, OK, accept_of},
     moving::copied,
     pair::Pair,
-    process::{Folder, Process},
+    process::{Folder, Process, WRONG},
     proxy::{Proxy, ProxyBuilder, parsed},
     raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},

@@ -141,6 +141,17 @@ impl Outcome {
     }
 }
 
+/// A configuration file with two problems.
+pub(crate) const WRONG: &str = "\
+[[listener]]
+address = \"nonsense\"
+[[route]]
+pool = \"main\"
+path = \"no-slash\"
+[pool.main]
+backends = [\"127.0.0.1:9001\"]
+";
+
 /// A program that is silent for so long hangs: the test fails instead of hanging with it.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -3,8 +3,8 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    exchange::{Buffers, Step},
-    rig::{Spelling, encode},
+    exchange::{Answers, Buffers, Exchange, Step},
+    rig::{Spelling, encode, traffic},
 };
 use crate::{tunnel::Party, websocket::Role};
 
@@ -135,4 +135,38 @@ pub(super) fn buffers() -> impl Strategy<Value = Buffers> {
         backend,
         kept,
     })
+}
+
+/// Claims that streams of frames pass, whatever happens, and are counted.
+pub(super) fn frames_pass_unchanged(
+    streams: [Stream; 2],
+    buffers: Buffers,
+    script: &[Step],
+) -> Result<(), TestCaseError> {
+    let lens = streams
+        .each_ref()
+        .map(|s| s.frames.iter().map(Vec::len).sum());
+    let messages = streams.each_ref().map(|s| s.messages);
+    let frames = streams.map(|s| s.frames);
+
+    let ended = Exchange::new(frames, buffers, Answers::EveryPing).run(script);
+
+    prop_assert_eq!(ended.from_client, traffic(lens[0], messages[0]));
+    prop_assert_eq!(ended.from_backend, traffic(lens[1], messages[1]));
+    Ok(())
+}
+
+/// Claims that chunks of anything do so too.
+pub(super) fn bytes_pass_unchanged(
+    chunks: [Vec<Vec<u8>>; 2],
+    buffers: Buffers,
+    script: &[Step],
+) -> Result<(), TestCaseError> {
+    let lens = chunks.each_ref().map(|chunks| chunks.concat().len());
+
+    let ended = Exchange::new(chunks, buffers, Answers::Nothing).run(script);
+
+    prop_assert_eq!(ended.from_client.bytes, lens[0] as u64);
+    prop_assert_eq!(ended.from_backend.bytes, lens[1] as u64);
+    Ok(())
 }
