@@ -69,7 +69,7 @@ async fn a_reload_shows_new_clients_the_new_certificate_and_old_ones_go_on() {
     let new = authority.certify(&["one.test"]);
     assert!(shown(proxy.address, "one.test").await == certificate.der);
     let changes = proxy.reload(configured()).await.unwrap().to_string();
-    assert!(changes.starts_with("1 (1 changed) listeners"), "{changes}");
+    assert!(changes.starts_with("1 listeners (1 changed)"), "{changes}");
     assert!(shown(proxy.address, "one.test").await == new.der);
     assert_echoes(&mut tunnel).await;
 }

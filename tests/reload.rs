@@ -42,7 +42,7 @@ async fn the_next_request_on_a_kept_connection_is_served_as_the_new_configuratio
 
     assert_eq!(
         changes.to_string(),
-        "1 listeners, 1 (1 added, 1 removed) routes, 1 pools"
+        "1 listeners, 1 routes (1 added, 1 removed), 1 pools"
     );
     assert_eq!(status(&mut client, "/new").await, "200");
     assert_eq!(status(&mut client, "/old").await, "404");
@@ -165,7 +165,7 @@ async fn what_has_changed_is_counted() {
     let changes = proxy.reload_as(&text("max_connections = 5", &two)).await;
     assert_eq!(
         changes.unwrap().to_string(),
-        "1 (1 changed) listeners, 3 (1 added, 1 removed) routes, 3 (1 added, 1 changed, 1 removed) pools"
+        "1 listeners (1 changed), 3 routes (1 added, 1 removed), 3 pools (1 added, 1 changed, 1 removed)"
     );
     let back = [
         ("a", "least-tunnels"),
@@ -175,7 +175,7 @@ async fn what_has_changed_is_counted() {
     let changes = proxy.reload_as(&text("max_connections = 5", &back)).await;
     assert_eq!(
         changes.unwrap().to_string(),
-        "1 listeners, 3 (1 added, 1 removed) routes, 3 (1 added, 1 removed) pools"
+        "1 listeners, 3 routes (1 added, 1 removed), 3 pools (1 added, 1 removed)"
     );
 }
 

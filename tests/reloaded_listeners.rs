@@ -63,7 +63,7 @@ async fn a_listener_that_stays_keeps_its_socket_be_its_port_the_systems_choice()
     // In another order, too.
     let other = listening(&[(address, lines), (ANY_PORT, lines)], &backend);
     let changes = proxy.reload_as(&other).await.unwrap().to_string();
-    assert!(changes.starts_with("2 (2 changed) listeners"), "{changes}");
+    assert!(changes.starts_with("2 listeners (2 changed)"), "{changes}");
     for address in &proxy.addresses {
         assert!(is_served(&mut raw(*address).await.unwrap()).await);
     }
@@ -78,10 +78,10 @@ async fn a_listener_is_added_and_removed_and_added_again_at_once() {
     let two = listening(&[(ANY_PORT, ""), (address, "")], &backend);
     for _ in 0..50 {
         let changes = proxy.reload_as(&two).await.unwrap().to_string();
-        assert!(changes.starts_with("2 (1 added) listeners"), "{changes}");
+        assert!(changes.starts_with("2 listeners (1 added)"), "{changes}");
         assert!(is_served(&mut raw(address).await.unwrap()).await);
         let changes = proxy.reload_as(&one).await.unwrap().to_string();
-        assert!(changes.starts_with("1 (1 removed) listeners"), "{changes}");
+        assert!(changes.starts_with("1 listeners (1 removed)"), "{changes}");
     }
     refused(address).await;
     assert!(is_served(&mut raw(proxy.address).await.unwrap()).await);
@@ -176,7 +176,7 @@ async fn an_address_that_is_taken_fails_a_reload_and_then_nothing_has_changed() 
     let changes = proxy.reload_as(&wanted).await.unwrap().to_string();
     assert_eq!(
         changes,
-        "3 (2 added, 1 changed) listeners, 1 (1 added, 1 removed) routes, 1 (1 changed) pools"
+        "3 listeners (2 added, 1 changed), 1 routes (1 added, 1 removed), 1 pools (1 changed)"
     );
 }
 

@@ -5,10 +5,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{
-    reload::{Changes, ReloadError},
-    upgrade::NotReady,
-};
+use super::{changes::Changes, reload::ReloadError, upgrade::NotReady};
 use crate::{admin::Readiness, config::Config, handover::Channel, pool::Pool};
 
 /// A hand on a server that runs.

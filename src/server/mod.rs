@@ -2,6 +2,7 @@
 
 mod announcements;
 mod care;
+mod changes;
 mod control;
 mod door;
 mod draining;
@@ -34,9 +35,10 @@ use self::{
     workers::Workers,
 };
 pub use self::{
+    changes::Changes,
     control::Control,
     exit::{Absent, Departing, Exit},
-    reload::{Changes, ReloadError},
+    reload::ReloadError,
     stopping::Stopped,
     succession::{Arrivals, Passage},
     workers::{Placement, Pulse},

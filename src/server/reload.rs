@@ -2,11 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt, mem,
+    mem,
     sync::Arc,
 };
 
-use super::{Server, StartError, announcements::announce_routes, care::Charge, door::Door};
+use super::{
+    Server, StartError,
+    announcements::announce_routes,
+    care::Charge,
+    changes::{Changes, Count},
+    door::Door,
+};
 use crate::{
     config::{self, Affinity, Config},
     listener::Inherited,
@@ -27,25 +33,6 @@ pub enum ReloadError {
     /// There is nothing that could change: the server stops, or does not run.
     #[error("the proxy does not run, or stops")]
     NotRunning,
-}
-
-/// What a reload has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes {
-    listeners: Count,
-    routes: Count,
-    pools: Count,
-    /// Keys whose new values only another process can have.
-    left: Vec<&'static str>,
-}
-
-/// How many there are now, and what has become of those that were there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Count {
-    all: usize,
-    added: usize,
-    changed: usize,
-    removed: usize,
 }
 
 /// All that a new configuration needs.
@@ -303,49 +290,6 @@ fn left_to_another_process(before: &Config, after: &Config) -> Vec<&'static str>
     ];
     let differs = differs.into_iter().filter(|(_, differs)| *differs);
     differs.map(|(key, _)| key).collect()
-}
-
-impl Count {
-    fn of(all: usize) -> Self {
-        Self {
-            all,
-            ..Self::default()
-        }
-    }
-}
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.all)?;
-        let parts = [
-            (self.added, "added"),
-            (self.changed, "changed"),
-            (self.removed, "removed"),
-        ];
-        let parts = parts.iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<_> = parts
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        if parts.is_empty() {
-            return Ok(());
-        }
-        write!(f, " ({})", parts.join(", "))
-    }
-}
-
-impl fmt::Display for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} listeners, {} routes, {} pools",
-            self.listeners, self.routes, self.pools
-        )?;
-        if self.left.is_empty() {
-            return Ok(());
-        }
-        let keys = self.left.join(" and ");
-        write!(f, "; {keys} changes only with a restart or an upgrade")
-    }
 }
 
 impl Config {
