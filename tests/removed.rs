@@ -1,9 +1,10 @@
-//! Tunnels of backends and pools that a reload has removed.
+//! Tunnels of backends, pools and routes that a reload has removed.
 
 use std::{sync::Arc, time::Duration};
 
 use longwire::{config::Intent, websocket::CloseCode};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     drain::{Told, assert_paced, clients, finished},
@@ -54,6 +55,30 @@ async fn tunnels_of_a_removed_backend_or_pool_are_kept_by_default() {
         assert_eq!(client.echo("still here").await, "still here");
     }
     assert_eq!(proxy.connect().await.backend(), backends[2].address);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tunnels_of_a_removed_route_are_drained_where_that_is_wanted_though_their_backend_stays() {
+    in_slow_motion();
+    let backends = echo_cluster(1).await;
+    let lines = "drain.over = \"10s\"";
+    let more = format!(
+        "{DRAIN}\n[keepalive]\ninterval = \"off\"\n[[route]]\npath = \"/kept\"\npool = \"main\""
+    );
+    let proxy = Proxy::fronting(&backends).pool(lines).config(&more);
+    let proxy = proxy.route("path = \"/gone\"").start().await;
+    let mut gone = proxy.connect_to("/gone", &[]).await;
+    let mut kept = proxy.connect_to("/kept", &[]).await;
+
+    let new = Proxy::fronting(&backends).pool(lines).config(&more);
+    proxy.reload(new.route("path = \"/new\"")).await.unwrap();
+    let told = timeout(Duration::from_secs(60), gone.next()).await;
+    let Ok(Some(Message::Close(Some(close)))) = told else {
+        panic!("no Close: {told:?}");
+    };
+    assert_eq!(close.reason.as_str(), "removed from the configuration");
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(kept.echo("still here").await, "still here");
 }
 
 #[tokio::test(start_paused = true)]
