@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     net::UnixDatagram,
     process::Command,
@@ -85,6 +85,34 @@ async fn the_watchdog_hears_twice_in_its_time_that_the_proxy_lives() {
     let taken = began.elapsed().as_secs_f64();
     assert!((1.4..2.8).contains(&taken), "{taken}");
     process.stop().await;
+}
+
+#[tokio::test]
+async fn the_watchdog_hears_of_the_process_that_has_taken_over() {
+    let folder = Folder::new();
+    folder.configure(nobody(), "");
+    let manager = Manager::new(&folder);
+    let script = "export WATCHDOG_PID=$$; exec \"$@\"";
+    let process = manager.start_by(script, &folder, &[("WATCHDOG_USEC", "1000000")]);
+    manager.told().await;
+    assert_eq!(manager.told().await, "WATCHDOG=1\n");
+    assert_eq!(folder.run(&["upgrade"]).await.code, Some(0));
+    let heir = loop {
+        let told = manager.told().await;
+        if let Some(id) = told.strip_prefix("MAINPID=") {
+            break Pid::from_raw(id.trim_end().parse().unwrap()).unwrap();
+        }
+    };
+    // It logs to where the old one did, so its log ends with the last of both.
+    let stop = async {
+        let mut heard = 0;
+        while heard < 4 {
+            heard += usize::from(manager.told().await == "WATCHDOG=1\n");
+        }
+        kill_process(heir, Signal::TERM).unwrap();
+    };
+    let ((code, log), ()) = tokio::join!(process.ended(), stop);
+    assert_eq!(code, Some(0), "{log:#?}");
 }
 
 #[tokio::test]
@@ -197,7 +225,12 @@ impl Manager {
     }
 
     fn start(&self, folder: &Folder, environment: &[(&str, &str)]) -> Process {
-        folder.start_by("exec \"$@\"", |command: &mut Command| {
+        self.start_by("exec \"$@\"", folder, environment)
+    }
+
+    /// Starts the program, which is `"$@"`, by a script of the shell.
+    fn start_by(&self, script: &str, folder: &Folder, environment: &[(&str, &str)]) -> Process {
+        folder.start_by(script, |command: &mut Command| {
             command.env("NOTIFY_SOCKET", &self.path);
             command.envs(environment.iter().copied());
         })

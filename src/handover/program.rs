@@ -109,7 +109,8 @@ impl Program {
     }
 
     /// Starts it again, to take over from this process: with the same arguments, environment and
-    /// working directory, and with the other end of the channel as its standard input. To be called
+    /// working directory, but the watchdog's, which is to be its own, and with the other end of the
+    /// channel as its standard input. To be called
     /// on a Tokio runtime.
     ///
     /// # Errors
@@ -153,7 +154,7 @@ impl Program {
             .arg0(&self.name)
             .args(&self.arguments)
             .env(VARIABLE, name_of(other.as_fd())?)
-            // It names this process as the one that a watchdog waits for, which the new one is to be.
+            // It names this process as the one whose life the service manager wants to hear of.
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::from(OwnedFd::from(other)));
         let child = command.spawn()?;
