@@ -176,7 +176,8 @@ async fn a_client_known_by_its_address_is_known_where_its_tunnel_goes() {
     let by_ip = "{ by = \"ip\", expiry = \"10s\" }";
     let fronting = || Proxy::fronting(&backends).affinity(by_ip).config(NO_PINGS);
     let (old, new) = (fronting().start().await, fronting().start().await);
-    let home = new.connect().await.backend();
+    let home = old.connect().await.backend();
+    until(|| old.registry.is_empty()).await;
     let away = usize::from(backends[0].address == home);
     let pool = &old.pools[0];
     pool.intend(&pool.backends()[1 - away], Intent::Maintenance);

@@ -92,6 +92,7 @@ impl Pool {
                 continue;
             };
             backend.standing().remember(&known.standing, now);
+            self.end_what_nobody_would(backend, now);
             if backend.configured_intent() == known.configured {
                 backend.standing().intend(known.intent, now);
             }
@@ -113,5 +114,72 @@ impl Pool {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{config::Config, pool::standing::State};
+
+    /// The pool of two backends with these lines.
+    fn pool(lines: &str) -> Pool {
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+             [pool.a]\nbackends = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n{lines}"
+        );
+        let config = Config::parse(&text, "test", Path::new("")).unwrap();
+        Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap()
+    }
+
+    fn states(pool: &Pool) -> Vec<State> {
+        let states = pool.backends().iter();
+        states
+            .map(|backend| backend.state(Instant::now()))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_down_or_ejected_where_nobody_would_ever_end_that() {
+        let watchful = "health = { check = \"tcp\" }\nejection = { failures = 1 }";
+        let old = pool(watchful);
+        let [down, ejected] = old.backends() else {
+            panic!("there are two");
+        };
+        down.standing().goes_down();
+        ejected
+            .standing()
+            .eject(Instant::now() + Duration::from_secs(60));
+        for (lines, expected) in [
+            (watchful, [State::Down, State::Ejected]),
+            ("ejection = \"off\"", [State::Ready, State::Ready]),
+        ] {
+            let new = pool(lines);
+            new.remember(&old.memory());
+            assert_eq!(states(&new), expected, "{lines}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_that_goes_on_here_leaves_its_client_the_backend_that_it_has_got_since() {
+        let pool = pool("affinity = { by = \"ip\", expiry = \"1h\" }");
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let [older, newer] = pool.backends() else {
+            panic!("there are two");
+        };
+        let since = |pool: &Pool| pool.affinity.clients()[0].1;
+        pool.affinity.remember_client(client, 1, Instant::now());
+        let lease = pool.resume(older, Some(client));
+        assert_eq!(since(&pool), newer.id());
+        tokio::time::advance(Duration::from_secs(7_200)).await;
+        assert_eq!(since(&pool), newer.id(), "it is held all the same");
+        drop(lease);
+        tokio::time::advance(Duration::from_secs(7_200)).await;
+        assert_eq!(pool.affinity.clients(), []);
+
+        let _lease = pool.resume(older, Some(client));
+        assert_eq!(since(&pool), older.id(), "nothing newer is known");
     }
 }

@@ -347,12 +347,13 @@ impl Pool {
     }
 
     /// The use of a member by a tunnel that comes from another process, whether there is room for
-    /// one more or not. If a `client` was remembered as having the member, it is again.
+    /// one more or not. If a `client` was remembered as having the member, it is again, unless
+    /// another is known that it has got since.
     #[must_use]
     pub fn resume(&self, backend: &Arc<Backend>, client: Option<IpAddr>) -> Lease {
         let mut lease = Lease::resumed(backend);
         if let (Some(index), Some(client)) = (self.position(backend), client) {
-            lease.hold(self.affinity.remember(client, index));
+            lease.hold(self.affinity.hold(client, index));
         }
         lease
     }

@@ -98,12 +98,7 @@ impl Pool {
                     backend.standing().comes_back(now);
                 }
             }
-            if self.health.is_none() {
-                self.comes_up(backend);
-            }
-            if self.config.ejection.is_none() {
-                backend.standing().end_ejection(now);
-            }
+            self.end_what_nobody_would(backend, now);
         }
         // A tunnel may keep its version of a backend for long.
         for backend in &before.backends {
@@ -114,6 +109,16 @@ impl Pool {
         }
         // Who drains the members has another list of them now.
         self.changes.send_replace(());
+    }
+
+    /// A member is neither down nor ejected where nobody looks after that any more.
+    pub(super) fn end_what_nobody_would(&self, backend: &Backend, now: Instant) {
+        if self.health.is_none() {
+            self.comes_up(backend);
+        }
+        if self.config.ejection.is_none() {
+            backend.standing().end_ejection(now);
+        }
     }
 
     /// Closes all connections to its backends that wait for a request, and those that come to do so.

@@ -99,6 +99,13 @@ impl Memory {
         self.clients.entry(self.client(ip)).or_insert(client);
     }
 
+    /// Holds the memory of the client at `ip` for a tunnel that it has had to the backend with that
+    /// index, and may have got another since.
+    pub(super) fn hold(&self, ip: IpAddr, backend: usize) -> Option<Hold> {
+        let known = self.recall(ip);
+        self.remember(ip, known.unwrap_or(backend), Use::Tunnel)
+    }
+
     /// The key that ranks backends for a client that is not remembered.
     pub(super) fn key(&self, ip: IpAddr) -> Vec<u8> {
         match self.client(ip) {

@@ -269,11 +269,11 @@ impl Affinity {
         if wished == got { met } else { Outcome::Moved }
     }
 
-    /// Remembers that the client at `ip` has a tunnel to the backend with that index, where clients
-    /// are known by their address.
-    pub(super) fn remember(&self, ip: IpAddr, backend: usize) -> Option<Hold> {
+    /// Remembers that the client at `ip` has had a tunnel to the backend with that index, where
+    /// clients are known by their address, unless something newer is known of it.
+    pub(super) fn hold(&self, ip: IpAddr, backend: usize) -> Option<Hold> {
         match &self.by {
-            By::Ip(memory) => memory.remember(ip, backend, Use::Tunnel),
+            By::Ip(memory) => memory.hold(ip, backend),
             _ => None,
         }
     }
