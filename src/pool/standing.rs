@@ -120,8 +120,8 @@ impl Standing {
         if let Some(back) = memory.back_for.and_then(|back| now.checked_sub(back)) {
             self.comes_back(back);
         }
-        if let Some(left) = memory.ejected_for {
-            self.eject(now + left);
+        if let Some(until) = memory.ejected_for.and_then(|left| now.checked_add(left)) {
+            self.eject(until);
         }
         if memory.is_down {
             self.goes_down();
@@ -296,6 +296,18 @@ mod tests {
         advance(WINDOW).await;
         assert_eq!(state(&learnt[1]), State::Ready);
         assert_eq!(learnt.each_ref().map(share), [FULL, FIRST, FULL]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_that_no_clock_has_are_passed_over() {
+        let standing = standing();
+        let memory = Memory {
+            ejected_for: Some(Duration::MAX),
+            back_for: Some(Duration::MAX),
+            ..Memory::default()
+        };
+        standing.remember(&memory, Instant::now());
+        assert_eq!(state(&standing), State::Ready);
     }
 
     #[tokio::test(start_paused = true)]

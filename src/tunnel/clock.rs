@@ -104,7 +104,7 @@ impl Tick {
     /// The first one that does not come before `time`.
     fn not_before(time: Duration) -> Self {
         let rest = u64::from(time.subsec_nanos() > 0);
-        let second = u32::try_from(time.as_secs() + rest).unwrap_or(u32::MAX);
+        let second = u32::try_from(time.as_secs().saturating_add(rest)).unwrap_or(u32::MAX);
         Self::from_bits(second)
     }
 
@@ -230,6 +230,7 @@ mod tests {
     async fn what_never_comes_never_comes_on_another_clock() {
         let [one, other] = [Clock::new(), Clock::new()];
         assert_eq!(other.ahead(one.until(Tick::NEVER)), Tick::NEVER);
+        assert_eq!(other.ahead(Some(Duration::MAX)), Tick::NEVER, "nor so soon");
     }
 
     #[tokio::test(start_paused = true)]
