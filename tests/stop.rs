@@ -1,20 +1,24 @@
 //! Whoever is connected when the proxy stops is let finish, told, or cut: in that order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use longwire::{
     admin::Readiness,
-    server::Stopped,
+    server::{Placement, Server, Stopped},
     websocket::{CloseCode, Role, frame},
 };
 use rustix::process::Signal;
-use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, oneshot},
+    time::{Instant, timeout},
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Authority, Backend, Client, Folder, Process, Proxy, Raw, Response, echo_cluster,
-    in_slow_motion, until,
+    in_slow_motion, parsed, until,
 };
 
 const STOPPING: Option<(CloseCode, &str)> = Some((CloseCode::GOING_AWAY, "proxy is stopping"));
@@ -208,6 +212,28 @@ async fn an_abort_cuts_what_is_left_at_once() {
         began.elapsed() <= Duration::from_millis(101),
         "its own slot"
     );
+}
+
+#[tokio::test]
+async fn what_a_stop_cuts_does_not_live_on_with_the_workers() {
+    let (server, mut arrivals) = Backend::played().await;
+    let config = parsed(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
+         [pool.main]\nbackends = [\"{}\"]\n[stop]\nover = \"100ms\"\ndeadline = \"100ms\"",
+        server.address
+    ));
+    let bound = Server::bind(&config, Placement::Threads).unwrap();
+    let address = bound.addresses()[0];
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { stopped.await.unwrap_or(()) };
+    let running = tokio::spawn(bound.run(stopped, pending()));
+    let mut client = Raw::new(TcpStream::connect(address).await.unwrap());
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let _unanswered = arrivals.recv().await.unwrap();
+    drop(stop);
+    running.await.unwrap();
+    let end = timeout(Duration::from_secs(10), client.frame()).await;
+    assert_eq!(end.expect("it lives on"), None);
 }
 
 #[tokio::test(start_paused = true)]

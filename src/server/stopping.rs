@@ -2,7 +2,6 @@
 
 use std::{
     pin::{Pin, pin},
-    sync::Arc,
     time::Duration,
 };
 
@@ -228,9 +227,7 @@ impl Server {
             cut_tunnels: cut,
             moved_tunnels: tally.moved,
         };
-        if let Some(workers) = Arc::into_inner(self.workers) {
-            workers.stop();
-        }
+        self.workers.stop();
         stopped
     }
 }

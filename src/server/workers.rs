@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -50,7 +50,8 @@ pub(super) struct Worker {
     pub(super) index: usize,
     handle: Handle,
     load: Arc<AtomicUsize>,
-    thread: Option<Thread>,
+    /// `None` if it has none of its own, or that was stopped.
+    thread: Mutex<Option<Thread>>,
 }
 
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Workers {
                 index: 0,
                 handle: Handle::current(),
                 load: Arc::default(),
-                thread: None,
+                thread: Mutex::default(),
             }],
         };
         Ok(Self { workers })
@@ -116,9 +117,10 @@ impl Workers {
         least.filter(crowded).unwrap_or(here)
     }
 
-    /// Ends the threads, and with them all that still lives on them.
-    pub(super) fn stop(self) {
-        for Thread { _stop, join } in self.workers.into_iter().filter_map(|w| w.thread) {
+    /// Ends the threads, and with them all that still lives on them, though it holds the workers.
+    pub(super) fn stop(&self) {
+        let threads = self.iter().filter_map(Worker::take_thread);
+        for Thread { _stop, join } in threads {
             drop(_stop);
             if join.join().is_err() {
                 tracing::error!("a worker thread panicked");
@@ -161,8 +163,12 @@ impl Worker {
             index,
             handle,
             load: Arc::default(),
-            thread: Some(Thread { _stop: stop, join }),
+            thread: Mutex::new(Some(Thread { _stop: stop, join })),
         })
+    }
+
+    fn take_thread(&self) -> Option<Thread> {
+        self.thread.lock().expect("no holder panics").take()
     }
 
     /// How many connections live on it.
@@ -206,7 +212,7 @@ mod tests {
             index,
             handle: runtime.handle().clone(),
             load: Arc::new(AtomicUsize::new(*load)),
-            thread: None,
+            thread: Mutex::default(),
         });
         let workers = Workers {
             workers: workers.collect(),
