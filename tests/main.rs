@@ -31,6 +31,7 @@ mod routes;
 mod smuggling;
 mod stop;
 mod storm;
+mod succession;
 mod support;
 mod systemd;
 mod tls;

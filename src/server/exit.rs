@@ -3,7 +3,10 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::{
@@ -33,6 +36,8 @@ pub struct Exit {
     taker: Mutex<Option<UnboundedSender<Departing>>>,
     /// Tunnels that have left, and of which it is not known yet what has become.
     out: watch::Sender<usize>,
+    /// Tunnels that had left, and have come back.
+    returned: AtomicUsize,
 }
 
 /// A tunnel that leaves.
@@ -71,6 +76,7 @@ impl Exit {
             registry: Arc::clone(registry),
             taker: Mutex::default(),
             out: watch::Sender::new(0),
+            returned: AtomicUsize::new(0),
         }
     }
 
@@ -93,6 +99,11 @@ impl Exit {
         let mut out = self.out.subscribe();
         // The sender is here.
         let _ = out.wait_for(|out| *out == 0).await;
+    }
+
+    /// How many have left and come back so far.
+    pub(super) fn returned(&self) -> usize {
+        self.returned.load(Relaxed)
     }
 
     /// Gives a tunnel that leaves to who takes it.
@@ -160,6 +171,7 @@ impl Absent {
             dossier: parcel.dossier.tunnel,
         };
         let worker = resident.worker;
+        let exit = Arc::clone(&resident.exit);
         let stayed = match resident.proxy.admit(parcel) {
             Ok(newcomer) => {
                 let workers = Arc::clone(&resident.workers);
@@ -168,11 +180,14 @@ impl Absent {
             }
             Err((_, reason)) => Err(reason.to_string()),
         };
-        if let Err(reason) = stayed {
-            warn!(
+        match stayed {
+            Ok(()) => {
+                exit.returned.fetch_add(1, Relaxed);
+            }
+            Err(reason) => warn!(
                 tunnel,
                 reason, "a tunnel can neither leave nor stay: it is lost"
-            );
+            ),
         }
     }
 }

@@ -187,7 +187,7 @@ impl Server {
         let finished = async {
             // In this order: a connection may yet become a tunnel.
             self.stopping.closed().await;
-            registry.emptied().await;
+            self.emptied().await;
         };
         let mut finished = pin!(finished);
         let mut is_interrupted = false;
@@ -212,6 +212,18 @@ impl Server {
         }
     }
 
+    /// Waits until no tunnel is left. One that is on its way to another process may come back.
+    async fn emptied(&self) {
+        let registry = &self.shared.registry;
+        loop {
+            registry.emptied().await;
+            self.shared.exit.settled().await;
+            if registry.is_empty() {
+                return;
+            }
+        }
+    }
+
     /// Cuts what is left, and ends the workers.
     async fn finish(self, tally: Tally) -> Stopped {
         let registry = &self.shared.registry;
@@ -219,7 +231,7 @@ impl Server {
         let cut = registry.cut_all();
         // They still have to say how they ended; a worker that hangs is not waited for.
         let _ = timeout(TICK, registry.emptied()).await;
-        let ended = registry.ended() - tally.ended_before;
+        let ended = registry.ended() - tally.ended_before - self.shared.exit.returned();
         let closed = tally.told.saturating_sub(not_closed);
         let stopped = Stopped {
             closed_tunnels: closed,

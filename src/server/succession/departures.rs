@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{
     sync::{
         mpsc::{self, UnboundedReceiver},
-        oneshot,
+        oneshot, watch,
     },
     task::JoinHandle,
     time::timeout,
@@ -24,6 +24,8 @@ const SETTLING: Duration = Duration::from_secs(10);
 
 /// The hand-over of tunnels under way.
 pub(in crate::server) struct Departures {
+    /// Dropped when nobody leaves any more.
+    open: watch::Sender<()>,
     forwarding: JoinHandle<()>,
     giving: JoinHandle<Given>,
 }
@@ -34,8 +36,10 @@ impl Server {
         let leaving = self.shared.exit.open();
         // Those that are on their way are counted there.
         let (offers, offered) = mpsc::channel(1);
+        let (open, closed) = watch::channel(());
         Departures {
-            forwarding: tokio::spawn(forward(leaving, offers)),
+            open,
+            forwarding: tokio::spawn(forward(leaving, offers, closed)),
             giving: tokio::spawn(giving.give(offered)),
         }
     }
@@ -55,10 +59,16 @@ impl Departures {
     /// Has nobody leave any more, and says what has become of those that did.
     pub(in crate::server) async fn end(self, exit: &Exit) -> usize {
         exit.close();
+        drop(self.open);
         // It ends with what it forwards.
         let _ = self.forwarding.await;
-        match self.giving.await {
-            Ok(given) => {
+        let mut giving = self.giving;
+        let given = timeout(SETTLING, &mut giving).await;
+        // Whoever is on the way yet has been for too long.
+        giving.abort();
+        let _ = timeout(SETTLING, exit.settled()).await;
+        match given {
+            Ok(Ok(given)) => {
                 if let Some(broken) = given.broken {
                     let error: &dyn std::error::Error = &broken;
                     warn!(error, "the new process has not taken all tunnels");
@@ -70,20 +80,33 @@ impl Departures {
                 );
                 given.taken
             }
-            Err(_) => 0,
+            Ok(Err(_)) | Err(_) => {
+                warn!("nobody knows which tunnels the new process has");
+                0
+            }
         }
     }
 }
 
-/// Offers each tunnel that leaves to the other process. Those that it does not take stay.
-async fn forward(mut leaving: UnboundedReceiver<Departing>, offers: mpsc::Sender<Offer<Passage>>) {
+/// Offers each tunnel that leaves to the other process, until it is `closed`. Those that it does not
+/// take stay.
+async fn forward(
+    mut leaving: UnboundedReceiver<Departing>,
+    offers: mpsc::Sender<Offer<Passage>>,
+    mut closed: watch::Receiver<()>,
+) {
     while let Some(departing) = leaving.recv().await {
         let (parcel, absent) = departing.packed();
-        let (answer, answered) = oneshot::channel();
-        if let Err(unsent) = offers.send(Offer { parcel, answer }).await {
-            absent.stay(unsent.0.parcel);
+        let place = tokio::select! {
+            place = offers.reserve() => place.ok(),
+            _ = closed.changed() => None,
+        };
+        let Some(place) = place else {
+            absent.stay(parcel);
             continue;
-        }
+        };
+        let (answer, answered) = oneshot::channel();
+        place.send(Offer { parcel, answer });
         tokio::spawn(async move {
             if let Ok(Answer::Returned(parcel, reason)) = answered.await {
                 let tunnel = parcel.dossier.tunnel.number();
