@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::UnixStream,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::support::{Backend, Proxy, Raw, in_slow_motion, until};
@@ -70,6 +70,21 @@ async fn a_process_that_takes_tunnels_too_slowly_does_not_keep_the_old_one() {
     assert!(taken < Duration::from_secs(35), "{taken:?}");
     taking.abort();
     drop(tunnels);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_withdraws_the_offer_to_take_over() {
+    let Story {
+        mut tunnels,
+        mut proxy,
+        ..
+    } = Story::begin(1).await;
+    let (_heir, asked) = Heir::asked(&proxy.control).await;
+    proxy.stop();
+    let asked = timeout(Duration::from_secs(5), asked).await;
+    let refusal = asked.expect("it waits for the tunnel").unwrap();
+    assert!(matches!(refusal, Err(NotReady::Failed(_))), "{refusal:?}");
+    assert!(tunnels[0].0.frame().await.unwrap().close().is_some());
 }
 
 /// Tunnels of which the test plays both sides, through a proxy that gives them ten seconds when it

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Server, TICK, upgrade::Giving};
+use super::{Server, TICK, succession::Succession, upgrade::Giving};
 use crate::{
     config::{self, DrainCode, DrainPace},
     tunnel::{
@@ -116,6 +116,8 @@ impl Server {
     ) -> Stopped {
         info!(tunnels = self.shared.registry.len(), "stopping");
         self.obey_no_more();
+        // Who was asked to take over is not to serve when this one is told to stop.
+        self.succession = Succession::default();
         let mut tally = Tally::begin(&self.shared.registry);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());
