@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{Backend, Proxy, Raw, in_slow_motion, until};
+use crate::support::{Backend, Proxy, Raw, copied, in_slow_motion, until};
 
 const UPGRADED: Option<(CloseCode, &str)> = Some((CloseCode::SERVICE_RESTART, "proxy is upgraded"));
 
@@ -85,6 +85,25 @@ async fn a_stop_withdraws_the_offer_to_take_over() {
     let refusal = asked.expect("it waits for the tunnel").unwrap();
     assert!(matches!(refusal, Err(NotReady::Failed(_))), "{refusal:?}");
     assert!(tunnels[0].0.frame().await.unwrap().close().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_stops_takes_no_tunnels_in() {
+    let Story {
+        proxy: mut old,
+        server,
+        tunnels: _tunnels,
+        ..
+    } = Story::begin(1).await;
+    let parcel = old.lets_go(1).await.remove(0);
+    let delay = "[stop]\ndelay = \"20s\"";
+    let mut new = Proxy::fronting([&server]).config(delay).start().await;
+    let mut readiness = new.control.readiness();
+    new.stop();
+    readiness.changed().await.unwrap();
+    let refused = new.receives(copied(&parcel));
+    assert_eq!(refused, Err("this process stops as well".to_owned()));
+    old.stop();
 }
 
 /// Tunnels of which the test plays both sides, through a proxy that gives them ten seconds when it

@@ -5,10 +5,12 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::Passage;
 use crate::{
+    admin::Readiness,
     listener::{Limit, Listener, Permit},
     proxy::{
         Proxy,
@@ -30,6 +32,7 @@ pub struct Arrivals {
     exit: Arc<Exit>,
     total: Arc<Limit>,
     listeners: Vec<Weak<Listener>>,
+    readiness: watch::Receiver<Readiness>,
 }
 
 /// A tunnel that has arrived, and is not begun yet.
@@ -49,6 +52,7 @@ impl Server {
             exit: Arc::clone(&self.shared.exit),
             total: Arc::clone(&self.total),
             listeners: listeners.map(Arc::downgrade).collect(),
+            readiness: self.readiness.subscribe(),
         }
     }
 }
@@ -59,6 +63,10 @@ impl Arrivals {
     /// # Errors
     /// If it cannot go on here, with the reason.
     pub fn admit(&self, parcel: upgrade::Parcel<Passage>) -> Result<impl FnOnce() + use<>, String> {
+        if *self.readiness.borrow() == Readiness::Stopping {
+            // It has more time where it was.
+            return Err("this process stops as well".to_owned());
+        }
         let Passage { listener, tunnel } = parcel.dossier;
         let parcel = Parcel {
             client: parcel.client,
