@@ -8,14 +8,14 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Server, TICK, succession::Succession, upgrade::Giving};
+use super::{Server, Shared, TICK, succession::Succession, upgrade::Giving};
 use crate::{
     config::{self, DrainCode, DrainPace},
     tunnel::{
         Cause,
         drain::{Drain, Whose},
         pacing::Pace,
-        registry::{CloseOrder, Registry},
+        registry::CloseOrder,
     },
     websocket::CloseCode,
 };
@@ -118,7 +118,7 @@ impl Server {
         self.obey_no_more();
         // Who was asked to take over is not to serve when this one is told to stop.
         self.succession = Succession::default();
-        let mut tally = Tally::begin(&self.shared.registry);
+        let mut tally = Tally::begin(&self.shared);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());
         }
@@ -141,7 +141,7 @@ impl Server {
         let tunnels = self.shared.registry.len();
         info!(tunnels, "another process has taken over");
         self.obey_no_more();
-        let mut tally = Tally::begin(&self.shared.registry);
+        let mut tally = Tally::begin(&self.shared);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.leave());
         }
@@ -233,7 +233,7 @@ impl Server {
         let cut = registry.cut_all();
         // They still have to say how they ended; a worker that hangs is not waited for.
         let _ = timeout(TICK, registry.emptied()).await;
-        let ended = registry.ended() - tally.ended_before - self.shared.exit.returned();
+        let ended = tally.ended_since(&self.shared);
         let closed = tally.told.saturating_sub(not_closed);
         let stopped = Stopped {
             closed_tunnels: closed,
@@ -247,11 +247,22 @@ impl Server {
 }
 
 impl Tally {
-    fn begin(registry: &Registry) -> Self {
+    fn begin(shared: &Shared) -> Self {
         Self {
-            ended_before: registry.ended(),
+            ended_before: ended(shared),
             told: 0,
             moved: 0,
         }
     }
+
+    /// How many have ended since it began.
+    fn ended_since(&self, shared: &Shared) -> usize {
+        ended(shared).saturating_sub(self.ended_before)
+    }
+}
+
+/// How many have ended so far. One that has left and come back has not.
+fn ended(shared: &Shared) -> usize {
+    let ended = shared.registry.ended();
+    ended.saturating_sub(shared.exit.returned())
 }
