@@ -26,8 +26,6 @@ use crate::{pool::backend::BackendId, websocket::CloseCode};
 pub struct Registry {
     workers: Box<[Arc<Shard>]>,
     count: Arc<Count>,
-    /// The order that holds for all, those that enter later too.
-    standing: OnceLock<&'static CloseOrder>,
 }
 
 /// The live tunnels of one worker, and its clock.
@@ -121,7 +119,6 @@ impl Registry {
         Self {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             count: Arc::default(),
-            standing: OnceLock::new(),
         }
     }
 
@@ -157,10 +154,6 @@ impl Registry {
         let live = Arc::new(live);
         shard.live.insert(id, Arc::clone(&live));
         self.count.live.fetch_add(1, Relaxed);
-        // After the insertion, so that `close_all` either meets the tunnel or is seen here.
-        if let Some(order) = self.standing.get() {
-            live.obey(order);
-        }
         Place {
             id,
             live,
@@ -234,15 +227,6 @@ impl Registry {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Asks every tunnel to close, those that enter later too. A tunnel obeys the first order that
-    /// it gets.
-    pub fn close_all(&self, order: &'static CloseOrder) {
-        let order = self.standing.get_or_init(|| order);
-        for live in self.workers.iter().flat_map(|shard| &shard.live) {
-            live.obey(order);
-        }
     }
 
     /// Ends every live tunnel at once, and says how many there are.
@@ -487,17 +471,6 @@ mod tests {
         assert!(futures_util::poll!(&mut emptied).is_pending());
         drop(other);
         emptied.await;
-    }
-
-    #[test]
-    fn a_tunnel_obeys_the_first_order() {
-        let registry = Registry::new(1);
-        let place = registry.enter(0, BackendId::next());
-        registry.close_all(&FIRST);
-        registry.close_all(&SECOND);
-        assert_eq!(place.order(), Some(&FIRST));
-        let late = registry.enter(0, BackendId::next());
-        assert_eq!(late.order(), Some(&FIRST), "nor does a late one escape");
     }
 
     #[test]

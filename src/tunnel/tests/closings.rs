@@ -1,16 +1,15 @@
 //! How we end a tunnel: by its limits, and by order.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::rig::{
-    CLOSE, PINGING, QUIET, SHUTDOWN, bare, open, pass, patiently, seconds_since, settle,
-    talk_until_cut, ticking_registry, traffic,
+    CLOSE, PINGING, QUIET, SHUTDOWN, close_all, open, pass, patiently, seconds_since, settle,
+    talk_until_cut, traffic,
 };
 use crate::{
-    pool::backend::BackendId,
-    tunnel::{Cause, Party, Policy, Tunnel, moving::Outcome, registry::CloseOrder},
+    tunnel::{Cause, Party, Policy, registry::CloseOrder},
     websocket::CloseCode,
 };
 
@@ -88,7 +87,7 @@ async fn an_order_closes_both_sides_and_their_answers_end_it_at_once() {
     client.say("before").await;
     settle().await;
 
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
 
     assert_eq!(backend.hears_text().await, "before");
     for peer in [&mut client, &mut backend] {
@@ -123,7 +122,7 @@ async fn an_order_waits_for_the_end_of_a_frame() {
     client.send(&message[..10]).await;
     settle().await;
 
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
     assert_eq!(client.hears_close().await.0, 1001);
     client.send(&message[10..]).await;
     client.close(1001).await;
@@ -140,7 +139,7 @@ async fn an_order_waits_for_the_end_of_a_frame() {
 async fn one_that_never_answers_our_close_is_cut() {
     let start = Instant::now();
     let (mut client, mut backend, tunnel) = open(QUIET);
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
 
     client.hears_close().await;
     backend.hears_close().await;
@@ -181,22 +180,6 @@ async fn one_tunnel_is_closed_or_cut_on_account_of_its_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_meets_tunnels_that_open_later() {
-    let registry = ticking_registry();
-    registry.close_all(&SHUTDOWN);
-    let (client, _client_socket) = tokio::io::duplex(64);
-    let (backend, _backend_socket) = tokio::io::duplex(64);
-    let place = registry.enter(0, BackendId::next());
-
-    let tunnel = Tunnel::new(bare(client), bare(backend), Arc::new(QUIET), place);
-
-    let Outcome::Ended(ended) = patiently(tunnel).await else {
-        panic!("nobody has asked it to leave");
-    };
-    assert_eq!(ended.end.cause, Cause::Shutdown);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_order_also_ends_a_half_closed_tunnel_in_which_bytes_still_move() {
     let (mut client, backend, tunnel) = open(QUIET);
     client.stop_sending().await;
@@ -207,7 +190,7 @@ async fn an_order_also_ends_a_half_closed_tunnel_in_which_bytes_still_move() {
     assert!(tunnel.is_running());
 
     let start = Instant::now();
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
 
     assert_eq!(tunnel.end().await, (Party::Client, Cause::Eof, None));
     assert!(seconds_since(start) <= CLOSE + 2);

@@ -7,8 +7,8 @@ use tokio::{io::DuplexStream, time::Instant};
 use super::{
     odd_sockets::Broken,
     rig::{
-        CLOSE, PINGING, Peer, QUIET, Running, SHUTDOWN, Spelling, bare, encode, open, pass,
-        patiently, seconds_since, traffic,
+        CLOSE, PINGING, Peer, QUIET, Running, SHUTDOWN, Spelling, bare, close_all, encode, open,
+        pass, patiently, seconds_since, traffic,
     },
 };
 use crate::{
@@ -220,7 +220,7 @@ async fn after_a_close_nothing_of_ours_follows_even_if_its_sender_talks_on() {
     assert_eq!(backend.hears_close().await.0, 1000);
     assert_eq!(backend.hears_text().await, "and another thing");
     pass(500).await;
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
     pass(100).await;
     client.stop_sending().await;
 

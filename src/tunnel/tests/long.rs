@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::{
-    rig::{PINGING, Peer, QUIET, SHUTDOWN, Spelling, encode, pass, traffic},
+    rig::{PINGING, Peer, QUIET, SHUTDOWN, Spelling, close_all, encode, pass, traffic},
     sockets::{open_tcp, open_tcp_with, reset},
 };
 use crate::tunnel::{Cause, Party, Policy, pipe, watch::LONG};
@@ -95,7 +95,7 @@ async fn a_close_of_ours_waits_for_the_end_of_a_long_frame() {
     backend.send(&message[..100_000]).await;
     client.hears_the_beginning(100_000).await;
 
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
     assert_eq!(backend.hears_close().await.0, 1001);
     backend.send(&message[100_000..]).await;
     backend.say("too late").await;

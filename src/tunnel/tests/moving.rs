@@ -9,7 +9,9 @@ use tokio::{io::duplex, net::TcpStream};
 use super::{
     lifeline::{Lifeline, Mortal, rescued},
     odd_sockets::Counted,
-    rig::{BUFFER, Peer, QUIET, Running, SHUTDOWN, Spelling, bare, encode, settle, traffic},
+    rig::{
+        BUFFER, Peer, QUIET, Running, SHUTDOWN, Spelling, bare, close_all, encode, settle, traffic,
+    },
     sockets::tcp_pair,
     streams::{
         bytes_pass_unchanged, frames_pass_unchanged, mostly_plain_buffers, odd_byte, step_or_move,
@@ -154,7 +156,7 @@ async fn a_tunnel_that_is_ending_ends_where_it_is() {
     assert!(!tunnel.moves().await);
 
     let (_client, mut backend, tunnel) = open();
-    tunnel.home().close_all(&SHUTDOWN);
+    close_all(tunnel.home(), &SHUTDOWN);
     assert_eq!(backend.hears_close().await.0, 1001);
     assert!(!tunnel.moves().await);
 }
@@ -163,7 +165,7 @@ async fn a_tunnel_that_is_ending_ends_where_it_is() {
 async fn a_tunnel_that_has_moved_obeys_the_orders_of_its_new_home() {
     let (mut client, mut backend, tunnel) = open();
     assert!(tunnel.moves().await);
-    tunnel.home().close_all(&SHUTDOWN);
+    close_all(tunnel.home(), &SHUTDOWN);
     assert_eq!(client.hears_close().await.0, 1001);
     assert_eq!(backend.hears_close().await.0, 1001);
     client.close(1001).await;

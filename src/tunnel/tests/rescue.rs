@@ -7,8 +7,8 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use super::{
     lifeline::{Mortal, open_rescued, rescued},
     rig::{
-        BUFFER, CLOSE, PINGING, Peer, QUIET, SHUTDOWN, pass, patiently, seconds_since, settle,
-        traffic,
+        BUFFER, CLOSE, PINGING, Peer, QUIET, SHUTDOWN, close_all, pass, patiently, seconds_since,
+        settle, traffic,
     },
 };
 use crate::{
@@ -170,7 +170,7 @@ async fn an_order_to_close_is_obeyed_meanwhile() {
     let (mut client, first, tunnel, _lifeline) = open_rescued(QUIET, KEPT);
     drop(first);
     settle().await;
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
 
     assert_eq!(client.hears_close().await, (1001, "the proxy stops".into()));
     client.close(1001).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{
     lifeline::{Lifeline, Mortal, open_rescued, rescued},
     rescue::KEPT,
-    rig::{BUFFER, CLOSE, PINGING, Peer, QUIET, SHUTDOWN, pass, settle},
+    rig::{BUFFER, CLOSE, PINGING, Peer, QUIET, SHUTDOWN, close_all, pass, settle},
 };
 use crate::{
     tunnel::{Cause, Party},
@@ -186,7 +186,7 @@ async fn nor_for_one_that_has_ended() {
 #[tokio::test(start_paused = true)]
 async fn nor_while_the_tunnel_is_being_closed() {
     let (mut client, mut backend, tunnel, lifeline) = open_rescued(QUIET, KEPT);
-    tunnel.registry.close_all(&SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
     assert_eq!(backend.hears_close().await.0, 1001);
     drop(backend);
     assert_eq!(client.hears_close().await.0, 1001);

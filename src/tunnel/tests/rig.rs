@@ -166,6 +166,13 @@ impl Running {
     }
 }
 
+/// Tells every tunnel of the registry to close.
+pub(super) fn close_all(registry: &Registry, order: &'static CloseOrder) {
+    for tunnel in registry.served_by(|_| true) {
+        tunnel.close(order);
+    }
+}
+
 /// A registry of one worker whose clock goes.
 pub(super) fn ticking_registry() -> Arc<Registry> {
     registry_ticking_from(Instant::now())
