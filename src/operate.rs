@@ -1,6 +1,6 @@
 //! The life of the running proxy: its start, signals and orders, its end.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, pin::pin};
 
 use anyhow::Context;
 use longwire::{
@@ -136,6 +136,7 @@ impl Operation {
         if let Some(predecessor) = predecessor {
             // It has gone on alone if it does not hear this, and then there is one too many.
             let arriving = predecessor.ready().await?;
+            self.door.take_over();
             tokio::spawn(take_in(arriving, arrivals));
         }
         systemd::ready("serving");
@@ -182,13 +183,9 @@ impl Operation {
             Order::Reload => self.reload().await,
             Order::Upgrade => self.upgrade().await,
         };
-        let name = match order {
-            Order::Reload => "reload",
-            Order::Upgrade => "upgrade",
-        };
         match &outcome {
-            Ok(done) => info!("{name}: {done}"),
-            Err(reason) => error!("{name} refused: {reason}"),
+            Ok(done) => info!("{}: {done}", name(order)),
+            Err(reason) => error!("{} refused: {reason}", name(order)),
         }
         outcome
     }
@@ -231,6 +228,22 @@ impl Operation {
         self.door = door;
     }
 
+    /// Waits for `outcome`, and refuses orders meanwhile.
+    async fn alone_with<T>(&mut self, outcome: impl Future<Output = T>) -> T {
+        let mut outcome = pin!(outcome);
+        loop {
+            tokio::select! {
+                outcome = &mut outcome => return outcome,
+                Some(errand) = self.errands.recv() => {
+                    let reason = "another process is taking over";
+                    warn!("{} refused: {reason}", name(errand.order));
+                    // Who has asked may have left.
+                    let _ = errand.reply.send(Err(reason.to_owned()));
+                }
+            }
+        }
+    }
+
     /// Has another process take over: the program as it lies there now, with the same arguments.
     async fn upgrade(&mut self) -> Result<String, String> {
         let in_words = |error: anyhow::Error| format!("{error:#}");
@@ -242,7 +255,8 @@ impl Operation {
             .map(|socket| socket.try_clone_to_owned());
         let sockets = sockets.collect::<io::Result<_>>();
         let sockets = sockets.map_err(|error| in_words(error.into()))?;
-        match self.control.hand_over(channel, sockets).await {
+        let control = self.control.clone();
+        match self.alone_with(control.hand_over(channel, sockets)).await {
             Ok(version) => {
                 successor.let_live();
                 self.is_succeeded = true;
@@ -255,9 +269,20 @@ impl Operation {
             Err(reason) => {
                 let reason = in_words(reason.into());
                 let fate = successor.give_up().await;
-                Err(format!("{reason}; {fate}, and this one goes on"))
+                let goes_on = match *self.readiness.borrow() {
+                    Readiness::Ready => ", and this one goes on",
+                    Readiness::Stopping => "",
+                };
+                Err(format!("{reason}; {fate}{goes_on}"))
             }
         }
+    }
+}
+
+fn name(order: Order) -> &'static str {
+    match order {
+        Order::Reload => "reload",
+        Order::Upgrade => "upgrade",
     }
 }
 

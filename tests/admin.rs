@@ -231,20 +231,27 @@ async fn a_door_is_handed_over_with_its_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("door.sock");
     let old = bind(&at(&path)).unwrap();
-    let address = old.address().unwrap();
-    let mut inherited = Inherited::default();
-    for socket in old.sockets() {
-        inherited.add(socket.try_clone_to_owned().unwrap()).unwrap();
-    }
-    old.hand_over();
-    drop(old);
-
     let config = Admin {
         socket: AdminSocket::At(path.clone()),
-        listen: Some(address),
+        listen: old.address(),
     };
-    let new = Door::bind(&config, None, &mut inherited).unwrap();
-    assert_eq!(inherited.left().count(), 0);
+    let new = || {
+        let mut inherited = Inherited::default();
+        for socket in old.sockets() {
+            inherited.add(socket.try_clone_to_owned().unwrap()).unwrap();
+        }
+        let new = Door::bind(&config, None, &mut inherited).unwrap();
+        assert_eq!(inherited.left().count(), 0);
+        new
+    };
+    // One that does not get ready changes nothing.
+    drop(new());
+    assert!(path.exists());
+
+    let new = new();
+    new.take_over();
+    old.hand_over();
+    drop(old);
     let open = Open::serving(folder, path.clone(), new);
     open.says("/livez", 200, "live\n").await;
     drop(open);

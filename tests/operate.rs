@@ -24,7 +24,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::support::{Backend, Client, Folder, Process, Raw, WRONG, until};
+use crate::support::{Backend, Client, Folder, Process, Raw, WRONG, children, until};
 
 #[tokio::test]
 async fn a_reload_of_a_wrong_file_is_refused_with_its_problems_and_the_proxy_goes_on() {
@@ -353,12 +353,4 @@ async fn as_nobody(folder: &Folder, socket: &Path) -> String {
 
 fn make_fifo(path: &Path) {
     mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
-}
-
-/// The children of a process, also those that have ended and that it has not taken note of.
-fn children(process: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
-    list.split_whitespace()
-        .map(|id| id.parse().unwrap())
-        .collect()
 }

@@ -190,6 +190,14 @@ impl Door {
         socket.chain(probes)
     }
 
+    /// The process that its socket was inherited from needs it no more: the file of the socket goes
+    /// with this door.
+    pub fn take_over(&self) {
+        if let Some(socket) = &self.socket {
+            socket.take_file();
+        }
+    }
+
     /// Leaves the file of its socket where it is: another process has inherited the socket.
     pub fn hand_over(&self) {
         if let Some(socket) = &self.socket {

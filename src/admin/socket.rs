@@ -45,6 +45,8 @@ pub(super) struct CommandSocket {
     listener: UnixListener,
     path: PathBuf,
     file: FileId,
+    /// Whether whoever has left the socket to us keeps the file, whatever becomes of us.
+    is_lent: bool,
     /// Whether somebody else still needs the file when we do not.
     leaves_file: AtomicBool,
 }
@@ -92,31 +94,35 @@ impl CommandSocket {
             path: path.to_owned(),
             source,
         };
-        let (listener, leaves_file) = match inherited.take_unix(path) {
+        let (listener, is_inherited) = match inherited.take_unix(path) {
             Some(listener) => {
                 // To listen again makes the system name this process, no longer the one before.
                 listen(&listener, BACKLOG).map_err(|errno| refused(errno.into()))?;
-                (listener, inherited.is_lent())
+                (listener, true)
             }
             None => {
                 make_room(path)?;
                 (bind(path).map_err(refused)?, false)
             }
         };
-        Self::of(listener, path, leaves_file).map_err(refused)
-    }
-
-    fn of(listener: net::UnixListener, path: &Path, leaves_file: bool) -> io::Result<Self> {
+        let file = fs::symlink_metadata(path).map_err(refused)?;
         Ok(Self {
-            listener: UnixListener::from_std(listener)?,
+            listener: UnixListener::from_std(listener).map_err(refused)?,
             path: path.to_owned(),
-            file: FileId::of(&fs::symlink_metadata(path)?),
-            leaves_file: AtomicBool::new(leaves_file),
+            file: FileId::of(&file),
+            is_lent: is_inherited && inherited.is_lent(),
+            // As long as the process before may go on after all.
+            leaves_file: AtomicBool::new(is_inherited),
         })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Nobody else needs the file from now on, unless the socket is lent.
+    pub(super) fn take_file(&self) {
+        self.leaves_file.store(self.is_lent, Relaxed);
     }
 
     /// Somebody else needs the file from now on.

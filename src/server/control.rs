@@ -78,13 +78,13 @@ impl Control {
     /// its version of longwire when it is ready; from then on this server ends.
     ///
     /// # Errors
-    /// If the process does not become ready in time. Then the server goes on as before.
+    /// If the process does not become ready in time, and then the server goes on as before; or if
+    /// the server stops meanwhile.
     pub async fn hand_over(
         &self,
         channel: Channel,
         others: Vec<OwnedFd>,
     ) -> Result<String, NotReady> {
-        let not_running = || NotReady::Failed("the proxy does not run, or stops".to_owned());
         let (reply, replied) = oneshot::channel();
         let sockets = others;
         let order = Order::HandOver {
@@ -93,7 +93,7 @@ impl Control {
             reply,
         };
         let sent = self.orders.send(order).await;
-        sent.map_err(|_| not_running())?;
-        replied.await.unwrap_or_else(|_| Err(not_running()))
+        sent.map_err(|_| NotReady::Stopping)?;
+        replied.await.unwrap_or(Err(NotReady::Stopping))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Server, Shared, TICK, succession::Succession, upgrade::Giving};
+use super::{Server, Shared, TICK, upgrade::Giving};
 use crate::{
     config::{self, DrainCode, DrainPace},
     tunnel::{
@@ -117,7 +117,7 @@ impl Server {
         info!(tunnels = self.shared.registry.len(), "stopping");
         self.obey_no_more();
         // Who was asked to take over is not to serve when this one is told to stop.
-        self.succession = Succession::default();
+        self.succession.withdraw();
         let mut tally = Tally::begin(&self.shared);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());

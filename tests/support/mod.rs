@@ -5,6 +5,8 @@
 
 mod backend;
 mod client;
+mod crowd;
+mod heir;
 mod http;
 mod log;
 mod moody;
@@ -14,6 +16,7 @@ mod process;
 mod proxy;
 mod raw;
 mod raw_backend;
+mod site;
 mod tls;
 
 use std::{
@@ -27,7 +30,9 @@ use tokio::{spawn, task::yield_now, time::sleep};
 pub(crate) use self::{
     backend::{Backend, Request, Response, echo_cluster, naming_cluster, say_who},
     client::Client,
-    http::Answer,
+    crowd::{Crowd, End, Entrance, FINISHED, Hosts, Newcomers, WINDOW},
+    heir::{Heir, children},
+    http::{Answer, get},
     log::Log,
     moody::{BROKEN, Mood, Moody, OK, accept_of},
     moving::copied,
@@ -36,6 +41,7 @@ pub(crate) use self::{
     proxy::{Proxy, ProxyBuilder, parsed},
     raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},
+    site::Site,
     tls::{Authority, Certificate, ClientSocket, TlsClient},
 };
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -20,13 +20,17 @@ pub(crate) struct Folder {
     folder: TempDir,
 }
 
-/// The real program, running. It is killed when dropped.
+/// The real program, running. It is killed when dropped, with all others of its group.
 pub(crate) struct Process {
     child: Child,
+    group: Option<Group>,
     stderr: Option<Lines<BufReader<ChildStderr>>>,
     /// The lines that it has logged, as far as they were read.
     pub(crate) log: Vec<String>,
 }
+
+/// A group of processes. They are killed when it is dropped.
+struct Group(Pid);
 
 /// What a program that has ended has left behind.
 #[derive(Debug)]
@@ -99,6 +103,20 @@ impl Folder {
         Process::spawn(shell)
     }
 
+    /// Starts it in the same way, in a group of its own, in which are all that take over from it.
+    pub(crate) fn start_group_by(
+        &self,
+        script: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Process {
+        let mut process = self.start_by(script, |command| {
+            command.process_group(0);
+            prepare(command);
+        });
+        process.group = Pid::from_raw(process.id().cast_signed()).map(Group);
+        process
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.prepared(PROGRAM);
         command.args(arguments);
@@ -152,10 +170,17 @@ path = \"no-slash\"
 backends = [\"127.0.0.1:9001\"]
 ";
 
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Maybe nobody is left.
+        let _ = kill_process_group(self.0, Signal::KILL);
+    }
+}
+
 /// A program that is silent for so long hangs: the test fails instead of hanging with it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_longwire");
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_longwire");
 
 impl Process {
     fn spawn(mut command: Command) -> Self {
@@ -163,6 +188,7 @@ impl Process {
         let stderr = child.stderr.take().unwrap();
         Self {
             child,
+            group: None,
             stderr: Some(BufReader::new(stderr).lines()),
             log: Vec::new(),
         }
@@ -212,7 +238,26 @@ impl Process {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Waits for its end, and gives its exit code and everything that it has logged.
+    /// Waits for its own end, though others may still write to its log, and gives its exit code.
+    pub(crate) async fn left(&mut self) -> Option<i32> {
+        loop {
+            let logging = async {
+                match &mut self.stderr {
+                    Some(stderr) => stderr.next_line().await.unwrap(),
+                    None => None,
+                }
+            };
+            tokio::select! {
+                status = timeout(PATIENCE, self.child.wait()) => {
+                    return status.expect("it ends").unwrap().code();
+                }
+                Some(line) = logging => self.log.push(line),
+            }
+        }
+    }
+
+    /// Waits for its end, and gives its exit code and everything that it has logged, together with
+    /// all others that it has let write there.
     pub(crate) async fn ended(mut self) -> (Option<i32>, Vec<String>) {
         while self.next_line().await.is_some() {}
         let status = self.child.wait().await.unwrap();

@@ -5,8 +5,11 @@ use longwire::websocket::{
     frame::{self, FrameHeader, apply_mask},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Join, Sink, join, sink},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     time::timeout,
 };
 
@@ -87,6 +90,18 @@ pub(crate) fn frame(first: u8, payload: &[u8], sender: Role) -> Vec<u8> {
     }
     frame.extend(payload);
     frame
+}
+
+impl Raw {
+    /// What is heard on it, and what says the bytes.
+    pub(crate) fn into_halves(self) -> (Raw<Join<OwnedReadHalf, Sink>>, OwnedWriteHalf) {
+        let (reading, writing) = self.socket.into_split();
+        let heard = Raw {
+            socket: join(reading, sink()),
+            buffer: self.buffer,
+        };
+        (heard, writing)
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {

@@ -53,8 +53,7 @@ impl Authority {
         let signing_key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(owned).unwrap();
         let certificate = params.signed_by(&signing_key, &self.issuer).unwrap();
-        let file = |end| self.folder.path().join(format!("{}.{end}", names[0]));
-        let (chain, key) = (file("pem"), file("key"));
+        let [chain, key] = self.files(names[0]);
         fs::write(&chain, certificate.pem()).unwrap();
         fs::write(&key, signing_key.serialize_pem()).unwrap();
         Certificate {
@@ -63,6 +62,16 @@ impl Authority {
             der: certificate.der().clone(),
             signing_key,
         }
+    }
+
+    /// A line for `[[listener]]` that serves whatever is in the files of that name.
+    pub(crate) fn listed(&self, name: &str) -> String {
+        let [chain, key] = self.files(name);
+        format!("tls.certificates = [{{ chain = {chain:?}, key = {key:?} }}]")
+    }
+
+    fn files(&self, name: &str) -> [PathBuf; 2] {
+        ["pem", "key"].map(|end| self.folder.path().join(format!("{name}.{end}")))
     }
 }
 

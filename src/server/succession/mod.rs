@@ -58,6 +58,12 @@ impl Succession {
         self.reply = Some(reply);
     }
 
+    /// Withdraws the offer, if there is one: whoever has asked for it is told so, and the other process
+    /// that nobody is there.
+    pub(super) fn withdraw(&mut self) {
+        *self = Self::default();
+    }
+
     /// What has come of the offer, when there is one and that is known. May be given up at any time.
     pub(super) async fn outcome(&mut self) -> Result<Giving, NotReady> {
         match self.offers.join_next().await {

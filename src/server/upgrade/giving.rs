@@ -67,6 +67,9 @@ pub enum NotReady {
     /// It says why: in several lines, if its configuration is at fault.
     #[error("the new process cannot serve: {0}")]
     Failed(String),
+    /// This process does not run any more, or is about to end.
+    #[error("the proxy stops")]
+    Stopping,
     /// It takes too long.
     #[error("the new process is not ready after {0:?}")]
     TooSlow(Duration),
