@@ -1,6 +1,6 @@
 //! What a pool remembers, for the process that takes over from this one.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -9,8 +9,8 @@ use super::{Pool, standing};
 use crate::config::{Affinity, Intent, Secret};
 
 /// What a pool remembers of its backends and clients. Another version of longwire may write or read
-/// it: what one does not know, the other does without.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// it: what one does not know, the other does without. Its `Debug` does not show the secret.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// The pool's name.
     pub pool: String,
@@ -40,6 +40,15 @@ struct Client {
     ip: IpAddr,
     backend: String,
     seen_ago: Duration,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("pool", &self.pool)
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Memory {

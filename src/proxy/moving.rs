@@ -59,8 +59,8 @@ pub struct Dossier {
     pub(super) reconnect: Option<Script>,
 }
 
-/// Headers as they are written down.
-#[derive(Debug, Serialize, Deserialize)]
+/// Headers as they are written down. Their `Debug` does not show what they say.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Headers(Vec<(String, Base64<Vec<u8>>)>);
 
 /// Why a tunnel cannot go on here.
@@ -198,6 +198,13 @@ impl Dossier {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.place.number()
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|(name, _)| name);
+        f.debug_list().entries(names).finish()
     }
 }
 

@@ -8,16 +8,14 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::care::Charge;
+use super::{care::Charge, orders};
 use crate::{
     config::{self, DrainCode, Removed},
     pool::standing::State,
     tunnel::{
-        Cause,
         drain::{Drain, Progress, Whose},
         registry::{CloseOrder, Registry},
     },
-    websocket::CloseCode,
 };
 
 /// Drains backends of a pool whenever that is wanted. It sleeps while it is not.
@@ -26,7 +24,7 @@ pub(super) async fn draining(mut charge: watch::Receiver<Charge>, registry: Arc<
     while charge.has_changed().is_ok() {
         changes.mark_unchanged();
         charge.mark_unchanged();
-        if orders(&charge).is_empty() {
+        if all_orders(&charge).is_empty() {
             tokio::select! {
                 _ = changes.changed() => {}
                 _ = charge.changed() => {}
@@ -49,7 +47,7 @@ async fn drain(
     loop {
         changes.mark_unchanged();
         charge.mark_unchanged();
-        let orders = orders(charge);
+        let orders = all_orders(charge);
         if orders.is_empty() {
             return;
         }
@@ -74,7 +72,7 @@ async fn drain(
 }
 
 /// What the tunnels of those backends are told that are to lose them.
-fn orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)> {
+fn all_orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)> {
     let Charge {
         pool,
         removed,
@@ -95,46 +93,16 @@ fn orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)>
             Some(
                 backends
                     .chain(routes)
-                    .map(|whose| (whose, removed_order(code))),
+                    .map(|whose| (whose, orders::removed(code))),
             )
         }
     };
     draining.chain(removed.into_iter().flatten()).collect()
 }
 
-fn removed_order(code: DrainCode) -> &'static CloseOrder {
-    const fn removed(code: CloseCode) -> CloseOrder {
-        CloseOrder {
-            cause: Cause::Draining,
-            code,
-            reason: "removed from the configuration",
-        }
-    }
-    match code {
-        DrainCode::GoingAway => const { &removed(CloseCode::GOING_AWAY) },
-        DrainCode::ServiceRestart => const { &removed(CloseCode::SERVICE_RESTART) },
-    }
-}
-
 fn order(state: State, code: DrainCode) -> &'static CloseOrder {
-    const fn draining(code: CloseCode) -> CloseOrder {
-        CloseOrder {
-            cause: Cause::Draining,
-            code,
-            reason: "backend is draining",
-        }
-    }
-    const fn down(code: CloseCode) -> CloseOrder {
-        CloseOrder {
-            cause: Cause::Down,
-            code,
-            reason: "backend is down",
-        }
-    }
-    match (state, code) {
-        (State::Down, DrainCode::GoingAway) => const { &down(CloseCode::GOING_AWAY) },
-        (State::Down, DrainCode::ServiceRestart) => const { &down(CloseCode::SERVICE_RESTART) },
-        (_, DrainCode::GoingAway) => const { &draining(CloseCode::GOING_AWAY) },
-        (_, DrainCode::ServiceRestart) => const { &draining(CloseCode::SERVICE_RESTART) },
+    match state {
+        State::Down => orders::down(code),
+        _ => orders::draining(code),
     }
 }

@@ -7,6 +7,7 @@ mod control;
 mod door;
 mod draining;
 mod exit;
+mod orders;
 mod rebalancing;
 mod reception;
 mod reload;

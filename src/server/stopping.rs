@@ -8,16 +8,14 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Server, Shared, TICK, upgrade::Giving};
+use super::{Server, Shared, TICK, orders, upgrade::Giving};
 use crate::{
-    config::{self, DrainCode, DrainPace},
+    config::{self, DrainPace},
     tunnel::{
-        Cause,
         drain::{Drain, Whose},
         pacing::Pace,
         registry::CloseOrder,
     },
-    websocket::CloseCode,
 };
 
 /// How a server has stopped, and what has become of the tunnels that it had then.
@@ -52,7 +50,7 @@ struct Closed {
 
 /// How tunnels are closed when the server stops.
 #[derive(Debug)]
-pub(super) struct Farewell {
+struct Farewell {
     pace: DrainPace,
     deadline: Duration,
     order: &'static CloseOrder,
@@ -69,40 +67,20 @@ pub(super) enum Haste {
 
 impl Farewell {
     /// What tunnels are told when the process stops.
-    pub(super) fn stopping(config: &config::Stop) -> Self {
-        const fn order(code: CloseCode) -> CloseOrder {
-            CloseOrder {
-                cause: Cause::Shutdown,
-                code,
-                reason: "proxy is stopping",
-            }
-        }
+    fn stopping(config: &config::Stop) -> Self {
         Self {
             pace: config.pace,
             deadline: config.deadline,
-            order: match config.code {
-                DrainCode::GoingAway => const { &order(CloseCode::GOING_AWAY) },
-                DrainCode::ServiceRestart => const { &order(CloseCode::SERVICE_RESTART) },
-            },
+            order: orders::stopping(config.code),
         }
     }
 
     /// What those tunnels are told that cannot go on in the process that has taken over.
     fn upgrading(config: &config::Upgrade) -> Self {
-        const fn order(code: CloseCode) -> CloseOrder {
-            CloseOrder {
-                cause: Cause::Shutdown,
-                code,
-                reason: "proxy is upgraded",
-            }
-        }
         Self {
             pace: config.pace,
             deadline: config.deadline,
-            order: match config.code {
-                DrainCode::GoingAway => const { &order(CloseCode::GOING_AWAY) },
-                DrainCode::ServiceRestart => const { &order(CloseCode::SERVICE_RESTART) },
-            },
+            order: orders::upgrading(config.code),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The new process's part.
 
-use std::os::fd::OwnedFd;
+use std::{fmt, os::fd::OwnedFd};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,8 +18,8 @@ pub struct Taking {
     receiver: Receiver,
 }
 
-/// What the old process leaves to the new one before that serves.
-#[derive(Debug)]
+/// What the old process leaves to the new one before that serves. Its `Debug` does not show what
+/// pools remember, which has secrets in it.
 pub struct Estate {
     /// Its listening sockets.
     pub inherited: Inherited,
@@ -27,6 +27,15 @@ pub struct Estate {
     pub memory: Value,
     /// Its version of longwire.
     pub version: String,
+}
+
+impl fmt::Debug for Estate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Estate")
+            .field("inherited", &self.inherited)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A process that serves, and that tunnels are still coming to.
