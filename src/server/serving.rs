@@ -30,7 +30,8 @@ enum End {
 impl Server {
     /// Serves until `stop` is ready, then stops gracefully: it is not ready any more, after a delay
     /// it accepts nobody, lets requests finish and closes tunnels, until all have ended, the
-    /// deadline has come, or `abort` is ready. Meanwhile it does what its [`Control`] asks for.
+    /// deadline has come, or `abort` is ready. Meanwhile it does what its
+    /// [`Control`](super::Control) asks for.
     pub async fn run(
         mut self,
         stop: impl Future<Output = ()>,
