@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     net::UnixDatagram,
     process::Command,
@@ -88,34 +88,51 @@ async fn the_watchdog_hears_twice_in_its_time_that_the_proxy_lives() {
 }
 
 #[tokio::test]
-async fn after_an_upgrade_the_new_process_is_the_one_to_watch() {
+async fn the_watchdog_hears_of_the_process_that_has_taken_over() {
     let folder = Folder::new();
     folder.configure(nobody(), "");
     let manager = Manager::new(&folder);
-    // As the service manager does, which names its process when it starts it.
     let script = "export WATCHDOG_PID=$$; exec \"$@\"";
-    let watchdog = [("WATCHDOG_USEC", "100000")];
-    let mut process = manager.start_by(&folder, script, &watchdog);
-    manager.told_but("WATCHDOG=1\n").await;
+    let process = manager.start_by(script, &folder, &[("WATCHDOG_USEC", "1000000")]);
+    manager.told().await;
+    assert_eq!(manager.told().await, "WATCHDOG=1\n");
+    assert_eq!(folder.run(&["upgrade"]).await.code, Some(0));
+    let heir = loop {
+        let told = manager.told().await;
+        if let Some(id) = told.strip_prefix("MAINPID=") {
+            break Pid::from_raw(id.trim_end().parse().unwrap()).unwrap();
+        }
+    };
+    // It logs to where the old one did, so its log ends with the last of both.
+    let stop = async {
+        let mut heard = 0;
+        while heard < 4 {
+            heard += usize::from(manager.told().await == "WATCHDOG=1\n");
+        }
+        kill_process(heir, Signal::TERM).unwrap();
+    };
+    let ((code, log), ()) = tokio::join!(process.ended(), stop);
+    assert_eq!(code, Some(0), "{log:#?}");
+}
+
+#[tokio::test]
+async fn the_process_that_takes_over_is_named_and_ready_and_the_old_one_leaves_in_silence() {
+    let folder = Folder::new();
+    folder.configure(nobody(), "");
+    let manager = Manager::new(&folder);
+    let mut process = manager.start_group(&folder);
+    manager.told().await;
     let heir = folder.upgrade().await;
     let ready = format!("READY=1\nMAINPID={}\nSTATUS=serving\n", heir.id());
     let main = format!("MAINPID={}\n", heir.id());
     // They come from two processes.
-    let mut told = [
-        manager.told_but("WATCHDOG=1\n").await,
-        manager.told_but("WATCHDOG=1\n").await,
-    ];
+    let mut told = [manager.told().await, manager.told().await];
     told.sort();
     assert_eq!(told, [main, ready]);
     assert_eq!(process.left().await, Some(0));
-    // What the old one had said is read by now, and all else comes from the new one.
-    while manager.socket.try_recv(&mut [0; 1000]).is_ok() {}
-    for _ in 0..3 {
-        assert_eq!(manager.told().await, "WATCHDOG=1\n");
-    }
+    manager.was_told_nothing_more();
     heir.signal(Signal::TERM);
-    let told = manager.told_but("WATCHDOG=1\n").await;
-    assert_eq!(told, "STOPPING=1\nSTATUS=stopping\n");
+    assert_eq!(manager.told().await, "STOPPING=1\nSTATUS=stopping\n");
     process.ended().await;
 }
 
@@ -229,14 +246,21 @@ impl Manager {
     }
 
     fn start(&self, folder: &Folder, environment: &[(&str, &str)]) -> Process {
-        self.start_by(folder, "exec \"$@\"", environment)
+        self.start_by("exec \"$@\"", folder, environment)
     }
 
     /// Starts the program, which is `"$@"`, by a script of the shell.
-    fn start_by(&self, folder: &Folder, script: &str, environment: &[(&str, &str)]) -> Process {
-        folder.start_group_by(script, |command: &mut Command| {
+    fn start_by(&self, script: &str, folder: &Folder, environment: &[(&str, &str)]) -> Process {
+        folder.start_by(script, |command: &mut Command| {
             command.env("NOTIFY_SOCKET", &self.path);
             command.envs(environment.iter().copied());
+        })
+    }
+
+    /// Starts it together with all that take over from it.
+    fn start_group(&self, folder: &Folder) -> Process {
+        folder.start_group_by("exec \"$@\"", |command| {
+            command.env("NOTIFY_SOCKET", &self.path);
         })
     }
 
@@ -246,16 +270,6 @@ impl Manager {
         let told = timeout(Duration::from_secs(60), self.socket.recv(&mut text)).await;
         let length = told.expect("it is told nothing more").unwrap();
         String::from_utf8(text[..length].to_vec()).unwrap()
-    }
-
-    /// What it is told next that is not this.
-    async fn told_but(&self, other: &str) -> String {
-        loop {
-            let told = self.told().await;
-            if told != other {
-                return told;
-            }
-        }
     }
 
     fn was_told_nothing_more(&self) {

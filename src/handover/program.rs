@@ -21,10 +21,6 @@ use super::{Channel, Successor};
 /// programs that inherit it, it says nothing: theirs is another.
 pub(super) const VARIABLE: &str = "LONGWIRE_HANDOVER";
 
-/// Tells a process that the service manager's watchdog waits for its signs of life. What says so to
-/// this process is to be said to the one that takes over; without the variable it is said to any.
-const WATCHDOG: &str = "WATCHDOG_PID";
-
 /// The program that runs, as it was started.
 #[derive(Debug)]
 pub struct Program {
@@ -161,9 +157,6 @@ impl Program {
             // It names this process as the one whose life the service manager wants to hear of.
             .env_remove("WATCHDOG_PID")
             .stdin(Stdio::from(OwnedFd::from(other)));
-        if env::var(WATCHDOG).is_ok_and(|id| id == process::id().to_string()) {
-            command.env_remove(WATCHDOG);
-        }
         let child = command.spawn()?;
         // It holds the socket that belongs to the other process alone.
         drop(command);

@@ -159,6 +159,13 @@ impl Outcome {
     }
 }
 
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Maybe nobody is left.
+        let _ = kill_process_group(self.0, Signal::KILL);
+    }
+}
+
 /// A configuration file with two problems.
 pub(crate) const WRONG: &str = "\
 [[listener]]
@@ -169,13 +176,6 @@ path = \"no-slash\"
 [pool.main]
 backends = [\"127.0.0.1:9001\"]
 ";
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Maybe nobody is left.
-        let _ = kill_process_group(self.0, Signal::KILL);
-    }
-}
 
 /// A program that is silent for so long hangs: the test fails instead of hanging with it.
 const PATIENCE: Duration = Duration::from_secs(60);
