@@ -193,8 +193,10 @@ impl Door {
     }
 
     fn all_receptions(&self) -> Vec<Reception> {
+        let address = Arc::new(self.address());
         let reception = |(index, listener): (usize, &Arc<Listener>)| Reception {
             listener: Arc::clone(listener),
+            address: Arc::clone(&address),
             here: index % self.workers.len(),
             workers: Arc::clone(&self.workers),
             welcome: Arc::clone(&self.welcome),

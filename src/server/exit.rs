@@ -61,8 +61,8 @@ struct Absence(watch::Sender<usize>);
 /// A connection's place among those of its listener and of its worker.
 pub(super) struct Resident {
     pub(super) worker: usize,
-    /// The address that it was accepted at.
-    pub(super) listener: SocketAddr,
+    /// The address that it was accepted at: shared, for there is a resident for each tunnel.
+    pub(super) listener: Arc<SocketAddr>,
     pub(super) proxy: Arc<Proxy>,
     pub(super) exit: Arc<Exit>,
     pub(super) workers: Arc<Workers>,
@@ -152,7 +152,7 @@ impl Departing {
             client: parcel.client,
             backend: parcel.backend,
             dossier: Passage {
-                listener: absent.resident.listener,
+                listener: *absent.resident.listener,
                 tunnel: parcel.dossier,
             },
         };

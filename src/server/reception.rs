@@ -37,6 +37,7 @@ pub(super) struct Welcome {
 #[derive(Debug, Clone)]
 pub(super) struct Reception {
     pub(super) listener: Arc<Listener>,
+    pub(super) address: Arc<SocketAddr>,
     /// The number of its worker.
     pub(super) here: usize,
     pub(super) workers: Arc<Workers>,
@@ -83,7 +84,7 @@ impl Reception {
             worker: host.index,
             residence: Arc::new(Resident {
                 worker: host.index,
-                listener: self.listener.address(),
+                listener: Arc::clone(&self.address),
                 proxy: Arc::clone(&welcome.proxy),
                 exit: Arc::clone(&welcome.exit),
                 workers: Arc::clone(&self.workers),

@@ -78,7 +78,7 @@ impl Arrivals {
         let worker = self.workers.emptiest();
         let resident = Resident {
             worker: worker.index,
-            listener,
+            listener: Arc::new(listener),
             proxy: Arc::clone(&self.proxy),
             exit: Arc::clone(&self.exit),
             workers: Arc::clone(&self.workers),
