@@ -322,7 +322,7 @@ async fn requests_get_their_answers_and_connections_end_with_one() {
     let backends = [backend];
     // Nobody reads the log meanwhile, and it would be a long one.
     let mut old = Old::fronting(&backends, "", "[log]\naccess = false").await;
-    let (counter, mut count) = watch::channel(0);
+    let (counter, mut count) = watch::channel((0, 0));
     let asking = tokio::spawn(ask_on(old.site.plain, counter));
     let mut slow = old.raw().await;
     slow.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n").await;
@@ -330,8 +330,8 @@ async fn requests_get_their_answers_and_connections_end_with_one() {
 
     count.changed().await.unwrap();
     let heir = old.folder().upgrade().await;
-    let enough = *count.borrow() + 10;
-    count.wait_for(|count| *count >= enough).await.unwrap();
+    let enough = |(connections, answers): &(usize, usize)| *connections > 1 && *answers > 10;
+    count.wait_for(enough).await.unwrap();
     drop(count);
     let connections = asking.await.unwrap();
     assert_eq!(connections, 2, "one to each process");
@@ -349,12 +349,16 @@ async fn requests_get_their_answers_and_connections_end_with_one() {
 }
 
 /// Asks for something on a connection, again and again, and when it is the last answer there, on
-/// another. Gives how many connections it took, when nobody wants to know of more.
-async fn ask_on(address: SocketAddr, count: watch::Sender<usize>) -> usize {
+/// another. Tells of its connections and of the answers on the last one, and gives how many
+/// connections it took, when nobody wants to know of more.
+async fn ask_on(address: SocketAddr, count: watch::Sender<(usize, usize)>) -> usize {
     for connections in 1.. {
         let mut client = Raw::new(TcpStream::connect(address).await.unwrap());
         let mut is_last = false;
-        while !is_last {
+        for answers in 1.. {
+            if is_last {
+                break;
+            }
             if count.is_closed() {
                 return connections;
             }
@@ -365,7 +369,7 @@ async fn ask_on(address: SocketAddr, count: watch::Sender<usize>) -> usize {
                 "{head}"
             );
             is_last = header(&head, "connection") == Some("close");
-            count.send_modify(|count| *count += 1);
+            count.send_replace((connections, answers));
         }
     }
     unreachable!("connections have no end")
