@@ -1,6 +1,6 @@
 //! The life of the running proxy: its start, signals and orders, its end.
 
-use std::{io, path::PathBuf, pin::pin};
+use std::{io, path::PathBuf, pin::pin, time::Duration};
 
 use anyhow::Context;
 use longwire::{
@@ -16,6 +16,7 @@ use longwire::{
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
+    time::sleep,
 };
 use tracing::{error, info, warn};
 
@@ -27,6 +28,9 @@ use crate::{
     start::{Started, usual},
     systemd,
 };
+
+/// How long the answer to whoever has asked for another process may take to get there.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Orders that may wait for the one that is being carried out.
 const WAITING: usize = 8;
@@ -164,6 +168,10 @@ impl Operation {
                 }
             }
         };
+        if self.is_succeeded {
+            // It may have had little to bring to its end.
+            sleep(LAST_WORD).await;
+        }
         info!(
             closed_tunnels = stopped.closed_tunnels,
             ended_tunnels = stopped.ended_tunnels,

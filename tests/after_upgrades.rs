@@ -62,6 +62,11 @@ impl Old {
     async fn leaves(&mut self) {
         let code = self.process.left().await;
         assert_eq!(code, Some(0), "{:#?}", self.process.log);
+        // The last tunnel may still be about to begin there.
+        let is_settled = |line: &String| line.contains("the old process has given all");
+        if !self.process.log.iter().any(is_settled) {
+            self.process.line("the old process has given all").await;
+        }
     }
 
     /// The heir stops, and nobody at all is left; nothing in the log is frightening.
