@@ -209,6 +209,25 @@ async fn a_backend_that_is_full_keeps_what_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tunnel_counts_from_when_it_is_let_in() {
+    in_slow_motion();
+    let backends = echo_cluster(1).await;
+    let fronting = || Proxy::fronting(&backends).pool("max_tunnels = 1");
+    let (old, new) = (fronting().start().await, fronting().start().await);
+    let mut client = old.connect().await;
+    let parcel = old.lets_go(1).await.remove(0);
+    let go_on = new.arrivals.admit(copied(&parcel)).unwrap();
+    let mut other = new.raw().await;
+    other.ask_for_websocket("/").await;
+    assert!(other.head().await.starts_with("HTTP/1.1 503"));
+    // It may yet turn out that the old process has it.
+    drop(go_on);
+    assert_eq!(live(&new), [0]);
+    new.receives(parcel).unwrap();
+    assert_eq!(client.echo("hello").await, "hello");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_go_on_elsewhere_is_given_back_and_goes_on_where_it_was() {
     in_slow_motion();
     let backends = echo_cluster(2).await;

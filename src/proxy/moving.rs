@@ -15,7 +15,7 @@ use super::{
     terms::Terms,
 };
 use crate::{
-    pool::{Pool, backend::Backend},
+    pool::backend::{Backend, Lease},
     stream::Stream,
     tunnel::{
         Policy, Tunnel,
@@ -82,8 +82,9 @@ pub enum Unfit {
 
 /// What a tunnel goes on with.
 struct Means {
-    pool: Arc<Pool>,
     backend: Arc<Backend>,
+    /// Counts it before the other process is told that it may end.
+    lease: Lease,
     label: Arc<Label>,
     /// The handshake to repeat, if it may be.
     replay: Option<Arc<Replay>>,
@@ -135,11 +136,13 @@ impl Terms {
             Ok::<_, Unfit>(Arc::new(replay))
         });
         let backend = pool.find(&past.backend).ok_or(Unfit::Backend)?;
+        let replay = replay.transpose()?;
+        let lease = pool.resume(&backend, parcel.dossier.remembered);
         Ok(Means {
-            pool: Arc::clone(pool),
             backend,
+            lease,
             label,
-            replay: replay.transpose()?,
+            replay,
         })
     }
 }
@@ -164,15 +167,14 @@ impl Newcomer {
             means,
         } = self;
         let Means {
-            pool,
             backend,
+            lease,
             label,
             replay,
         } = means;
         let Dossier { past, state, .. } = &*parcel.dossier;
         let client_socket = Stream::of_descriptor(parcel.client)?;
         let backend_socket = Stream::of_descriptor(parcel.backend)?;
-        let lease = pool.resume(&backend, parcel.dossier.remembered);
         let place = &parcel.dossier.place;
         let place = terms.registry.enter_again(worker, backend.id(), place);
         place.came_by(RouteId::of(&past.route));
