@@ -1,0 +1,148 @@
+//! The events themselves.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use http::StatusCode;
+use tracing::info;
+
+use super::{Record, TARGET};
+use crate::{
+    pool::backend::Backend,
+    tunnel::{Cause, Ended, Party},
+};
+
+impl Record {
+    /// The event of a plain request, or of a handshake that became no tunnel.
+    pub(in crate::proxy) fn answered(&self, status: StatusCode, bytes: u64, is_whole: bool) {
+        self.request_ended(Some(status), bytes, is_whole);
+    }
+
+    pub(in crate::proxy) fn tunnel_opened(&self, tunnel: u64) {
+        self.tunnel.get_or_init(|| tunnel);
+        self.begins_to_serve();
+        if let Some(asked) = &self.asked {
+            info!(
+                target: TARGET,
+                tunnel,
+                client = %asked.client,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
+                handshake_seconds = self.arrived.elapsed().as_secs_f64(),
+                route = self.route_name(),
+                pool = self.pool_name(),
+                backend = self.backend_name(),
+                affinity = %self.affinity(),
+                "tunnel opened"
+            );
+        }
+    }
+
+    /// The event of a tunnel that has lost the backend `from` and goes on with `to`.
+    pub(in crate::proxy) fn tunnel_moved(&self, from: &Backend, to: &Arc<Backend>) {
+        self.tries(to);
+        self.begins_to_serve();
+        if let Some(asked) = &self.asked {
+            info!(
+                target: TARGET,
+                tunnel = self.tunnel.get(),
+                client = %asked.client,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
+                route = self.route_name(),
+                pool = self.pool_name(),
+                from = from.name(),
+                backend = to.name(),
+                "tunnel moved"
+            );
+        }
+    }
+
+    pub(in crate::proxy) fn tunnel_ended(&self, tunnel: u64, ended: &Ended) {
+        self.end_of_tunnel(tunnel, Some(ended));
+    }
+
+    fn request_ended(&self, status: Option<StatusCode>, bytes: u64, is_whole: bool) {
+        self.has_ended.store(true, Relaxed);
+        if let Some(asked) = &self.asked {
+            info!(
+                target: TARGET,
+                client = %asked.client,
+                method = %asked.method,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
+                status = status.map(|status| status.as_u16()),
+                bytes,
+                complete = is_whole,
+                duration_seconds = self.arrived.elapsed().as_secs_f64(),
+                route = self.route_name(),
+                pool = self.pool_name(),
+                backend = self.backend_name(),
+                affinity = %self.affinity(),
+                "request"
+            );
+        }
+    }
+
+    /// The event of a tunnel's end. One that was cut with its worker can say no more.
+    fn end_of_tunnel(&self, tunnel: u64, ended: Option<&Ended>) {
+        self.has_ended.store(true, Relaxed);
+        let (by, cause) = ended.map_or((Party::Proxy, Cause::Shutdown), |ended| {
+            (ended.end.by, ended.end.cause)
+        });
+        let code = ended.and_then(|ended| ended.end.code);
+        if let Some(asked) = &self.asked {
+            info!(
+                target: TARGET,
+                tunnel,
+                client = %asked.client,
+                host = asked.host,
+                path = asked.path,
+                query = asked.query,
+                ended_by = %by,
+                cause = %cause,
+                close_code = code.map(|code| code.0),
+                duration_seconds = self.arrived.elapsed().as_secs_f64(),
+                client_bytes = ended.map(|ended| ended.from_client.bytes),
+                client_messages = ended.map(|ended| ended.from_client.messages),
+                backend_bytes = ended.map(|ended| ended.from_backend.bytes),
+                backend_messages = ended.map(|ended| ended.from_backend.messages),
+                route = self.route_name(),
+                pool = self.pool_name(),
+                backend = self.backend_name(),
+                affinity = %self.affinity(),
+                "tunnel ended"
+            );
+        }
+    }
+
+    fn route_name(&self) -> Option<&str> {
+        self.label.get().map(|label| label.route.as_str())
+    }
+
+    fn pool_name(&self) -> Option<&str> {
+        self.label.get().map(|label| label.pool.name())
+    }
+
+    fn backend_name(&self) -> Option<String> {
+        let service = self.backend.lock().expect("no holder panics");
+        service
+            .as_ref()
+            .map(|service| service.backend.name().to_owned())
+    }
+}
+
+impl Drop for Record {
+    /// A client that left before its answer, and a tunnel that was cut, have their event too.
+    fn drop(&mut self) {
+        if *self.has_ended.get_mut() {
+            return;
+        }
+        match self.tunnel.get() {
+            Some(tunnel) => self.end_of_tunnel(*tunnel, None),
+            None => self.request_ended(None, 0, false),
+        }
+    }
+}
