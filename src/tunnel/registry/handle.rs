@@ -1,0 +1,118 @@
+//! How others close a live tunnel.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::live::{CloseOrder, Live, RouteId};
+use crate::pool::backend::BackendId;
+
+/// A live tunnel in the hands of who may want to close it.
+#[derive(Debug)]
+pub struct Handle {
+    pub(super) live: Arc<Live>,
+    pub(super) age: u32,
+}
+
+impl Handle {
+    /// The backend that serves it now.
+    #[must_use]
+    pub fn backend(&self) -> BackendId {
+        self.live.backend()
+    }
+
+    /// The route that it came by.
+    #[must_use]
+    pub fn route(&self) -> RouteId {
+        self.live.route()
+    }
+
+    /// How long it had been open at least when it was listed, in whole seconds.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        // It was opened up to a second after the tick that stands for that.
+        Duration::from_secs(self.age.saturating_sub(1).into())
+    }
+
+    /// Whether it has not ended yet.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.live.has_ended.load(Relaxed)
+    }
+
+    /// Whether it has been told to close.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.live.order.get().is_some()
+    }
+
+    /// Tells it to close, and says whether that is news to it.
+    pub fn close(&self, order: &'static CloseOrder) -> bool {
+        self.is_alive() && self.live.obey(order)
+    }
+
+    /// Ends it at once, on account of the first order that it got.
+    pub fn cut(&self, order: &'static CloseOrder) {
+        self.live.obey(order);
+        self.live.cut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        tunnel::{Cause, registry::Registry},
+        websocket::CloseCode,
+    };
+
+    static FIRST: CloseOrder = CloseOrder {
+        cause: Cause::Shutdown,
+        code: CloseCode::GOING_AWAY,
+        reason: "first",
+    };
+    static SECOND: CloseOrder = CloseOrder {
+        reason: "second",
+        ..FIRST
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handle_says_how_old_its_tunnel_is() {
+        let registry = Registry::new(1);
+        let backend = BackendId::next();
+        let _old = registry.enter(0, backend);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        registry.tick(0);
+        let _young = registry.enter(0, backend);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        registry.tick(0);
+        let handles = registry.served_by(|of| of == backend);
+        let mut ages: Vec<_> = handles
+            .iter()
+            .map(|handle| handle.age().as_secs())
+            .collect();
+        ages.sort_unstable();
+        assert_eq!(ages, [4, 64]);
+    }
+
+    #[test]
+    fn a_handle_closes_once_and_nobody_who_is_gone() {
+        let registry = Registry::new(1);
+        let backend = BackendId::next();
+        let place = registry.enter(0, backend);
+        let handle = registry.served_by(|of| of == backend).remove(0);
+        assert!(handle.is_alive() && !handle.is_closing());
+        assert!(handle.close(&FIRST));
+        assert!(!handle.close(&SECOND), "it knows already");
+        assert_eq!(place.order(), Some(&FIRST));
+        assert!(handle.is_alive() && handle.is_closing());
+
+        let place = registry.enter(0, backend);
+        let handles = registry.served_by(|of| of == backend);
+        drop(place);
+        let gone = handles.iter().find(|handle| !handle.is_closing()).unwrap();
+        assert!(!gone.is_alive());
+        assert!(!gone.close(&FIRST));
+    }
+}

@@ -1,0 +1,106 @@
+//! What others may touch of a live tunnel.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+use atomic_waker::AtomicWaker;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    pool::backend::BackendId,
+    tunnel::{Cause, clock::Tick},
+    websocket::CloseCode,
+};
+
+/// What others may touch of a live tunnel.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// The tick at which it wants to be woken.
+    pub(super) due: AtomicU32,
+    pub(super) waker: AtomicWaker,
+    /// The backend that serves it.
+    pub(super) backend: AtomicU32,
+    /// The route that it came by.
+    pub(super) route: AtomicU64,
+    pub(super) opened: Tick,
+    pub(super) order: OnceLock<&'static CloseOrder>,
+    /// Whether it is to end without a word.
+    pub(super) is_cut: AtomicBool,
+    /// Whether it does not leave with the others: it has come back.
+    pub(super) stays: AtomicBool,
+    pub(super) has_ended: AtomicBool,
+}
+
+/// What stands for a route: the same for one of the same name, whatever else is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct RouteId(pub(super) u64);
+
+/// A wish that a tunnel be closed by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseOrder {
+    /// Why, for the log.
+    pub cause: Cause,
+    /// What its peers are told.
+    pub code: CloseCode,
+    /// The same in words. At most 123 bytes.
+    pub reason: &'static str,
+}
+
+impl RouteId {
+    /// The route that is called so.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self(xxh3_64(name.as_bytes()))
+    }
+}
+
+impl Live {
+    pub(super) fn new(backend: BackendId, opened: Tick) -> Self {
+        Self {
+            due: AtomicU32::new(Tick::NEVER.to_bits()),
+            waker: AtomicWaker::new(),
+            backend: AtomicU32::new(backend.to_bits()),
+            route: AtomicU64::new(RouteId::default().0),
+            opened,
+            order: OnceLock::new(),
+            is_cut: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn backend(&self) -> BackendId {
+        BackendId::from_bits(self.backend.load(Relaxed))
+    }
+
+    pub(super) fn route(&self) -> RouteId {
+        RouteId(self.route.load(Relaxed))
+    }
+
+    /// Takes the order, unless there is one already, and says whether it did.
+    pub(super) fn obey(&self, order: &'static CloseOrder) -> bool {
+        let is_first = self.order.set(order).is_ok();
+        if is_first {
+            self.waker.wake();
+        }
+        is_first
+    }
+
+    pub(super) fn cut(&self) {
+        self.is_cut.store(true, Relaxed);
+        self.waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_may_touch_of_a_tunnel_is_small() {
+        // With the counts of its Arc that makes 80 bytes, a size of the allocator's.
+        assert!(size_of::<Live>() <= 64, "{}", size_of::<Live>());
+    }
+}
