@@ -16,7 +16,7 @@ use longwire::{
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
-    time::sleep,
+    time::timeout,
 };
 use tracing::{error, info, warn};
 
@@ -29,7 +29,7 @@ use crate::{
     systemd,
 };
 
-/// How long the answer to whoever has asked for another process may take to get there.
+/// How long the answers to those who have given orders may take to get there.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Orders that may wait for the one that is being carried out.
@@ -168,10 +168,7 @@ impl Operation {
                 }
             }
         };
-        if self.is_succeeded {
-            // It may have had little to bring to its end.
-            sleep(LAST_WORD).await;
-        }
+        self.part().await;
         info!(
             closed_tunnels = stopped.closed_tunnels,
             ended_tunnels = stopped.ended_tunnels,
@@ -182,12 +179,24 @@ impl Operation {
         Ok(())
     }
 
+    /// Answers nobody who comes from now on, and lets those have their answers who have been here.
+    async fn part(mut self) {
+        self.answering.abort();
+        drop(self.orders);
+        // Whoever is being answered could give an order yet.
+        let all_gone = async {
+            while let Some(errand) = self.errands.recv().await {
+                // Who has asked may have left.
+                let _ = errand.reply.send(stopping());
+            }
+        };
+        let _ = timeout(LAST_WORD, all_gone).await;
+    }
+
     /// Carries an order out, and says in the log what came of it.
     async fn carry_out(&mut self, order: Order) -> Result<String, String> {
         let outcome = match order {
-            _ if *self.readiness.borrow() == Readiness::Stopping => {
-                Err("the proxy is stopping".to_owned())
-            }
+            _ if *self.readiness.borrow() == Readiness::Stopping => stopping(),
             Order::Reload => self.reload().await,
             Order::Upgrade => self.upgrade().await,
         };
@@ -285,6 +294,10 @@ impl Operation {
             }
         }
     }
+}
+
+fn stopping() -> Result<String, String> {
+    Err("the proxy is stopping".to_owned())
 }
 
 fn name(order: Order) -> &'static str {
