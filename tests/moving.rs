@@ -265,7 +265,7 @@ async fn where_nobody_takes_them_tunnels_stay() {
     let proxy = Proxy::fronting(&backends).start().await;
     let mut client = proxy.connect().await;
     assert_eq!(client.echo("hello").await, "hello");
-    drop(proxy.exit.open());
+    drop(proxy.opens_exit());
     assert_eq!(client.echo("still there?").await, "still there?");
     assert_eq!((live(&proxy), proxy.registry.len()), (vec![1], 1));
 
@@ -290,7 +290,7 @@ async fn clients_over_tls_stay() {
         .connect(proxy.address, "one.test")
         .await;
     client.open_websocket().await;
-    let mut leaving = proxy.exit.open();
+    let mut leaving = proxy.opens_exit();
     client.send(text("hello", Role::Client)).await;
     assert_eq!(client.frame().await.unwrap().payload, b"hello");
     assert!(leaving.try_recv().is_err());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use longwire::{
     handover::{Receiver, Sender},
     server::{Control, Stopped, upgrade::NotReady},
@@ -14,7 +15,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{Backend, Proxy, Raw, copied, in_slow_motion, until};
+use crate::support::{
+    Backend, Frame, Proxy, Raw, copied, frame as frame_of, in_slow_motion, until,
+};
 
 const UPGRADED: Option<(CloseCode, &str)> = Some((CloseCode::SERVICE_RESTART, "proxy is upgraded"));
 
@@ -70,6 +73,28 @@ async fn a_process_that_takes_tunnels_too_slowly_does_not_keep_the_old_one() {
     assert!(taken < Duration::from_secs(35), "{taken:?}");
     taking.abort();
     drop(tunnels);
+}
+
+/// As many are on their way to another process at a time.
+const LEAVING: usize = 64;
+
+#[tokio::test(start_paused = true)]
+async fn while_some_leave_the_rest_talk_on() {
+    let mut story = Story::begin(100).await;
+    let _heir = Heir::crowded(&story.proxy.control).await;
+    story.clients_speak().await;
+    let heard = story.frames(100 - LEAVING).await;
+    assert!(heard.iter().all(|frame| frame.payload == b"hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_those_that_leave() {
+    let mut story = Story::begin(100).await;
+    let _heir = Heir::crowded(&story.proxy.control).await;
+    story.proxy.stop();
+    let told = story.frames(100 - LEAVING).await;
+    let stopping = Some((CloseCode::GOING_AWAY, "proxy is stopping"));
+    assert!(told.iter().all(|frame| frame.close() == stopping));
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,6 +160,26 @@ impl Story {
             server,
         }
     }
+
+    async fn clients_speak(&mut self) {
+        for (client, _) in &mut self.tunnels {
+            client.send(frame_of(0x81, b"hello", Role::Client)).await;
+        }
+    }
+
+    /// The first frames that backends get, so many of them, in less time than the old process waits
+    /// for an answer.
+    async fn frames(&mut self, count: usize) -> Vec<Frame> {
+        let frames = self.tunnels.iter_mut().map(|(_, backend)| backend.frame());
+        let mut frames: FuturesUnordered<_> = frames.collect();
+        let mut got = Vec::new();
+        while got.len() < count {
+            let next = timeout(Duration::from_secs(4), frames.next()).await;
+            let frame = next.unwrap_or_else(|_| panic!("only {} get one", got.len()));
+            got.push(frame.unwrap().expect("no end"));
+        }
+        got
+    }
 }
 
 async fn answer_close(side: &mut Raw, role: Role) {
@@ -168,6 +213,16 @@ impl Heir {
         let (mut heir, asked) = Self::asked(control).await;
         heir.says(&json!({ "ready": {} })).await;
         asked.await.unwrap().unwrap();
+        heir
+    }
+
+    /// It is ready, and gets as many tunnels as there are on their way at a time, but answers
+    /// nothing.
+    async fn crowded(control: &Control) -> Self {
+        let mut heir = Self::ready(control).await;
+        for _ in 0..LEAVING {
+            heir.tunnel().await;
+        }
         heir
     }
 

@@ -26,7 +26,7 @@ use crate::{
         Proxy,
         moving::{Parcel, Residence},
     },
-    tunnel::registry::Registry,
+    tunnel::registry::{Handle, Registry},
 };
 
 /// An exit that is closed until somebody waits behind it.
@@ -80,12 +80,12 @@ impl Exit {
         }
     }
 
-    /// Has every tunnel that can move leave, and gives whoever takes them what leaves.
-    pub fn open(&self) -> UnboundedReceiver<Departing> {
+    /// Gives whoever takes tunnels what leaves: those that come from now on, as soon as they can, and
+    /// those that are here, which it gives too, when they are [told to](Handle::leave).
+    pub fn open(&self) -> (Vec<Handle>, UnboundedReceiver<Departing>) {
         let (taker, taken) = unbounded_channel();
         *self.taker.lock().expect("no holder panics") = Some(taker);
-        self.registry.move_out();
-        taken
+        (self.registry.move_out(), taken)
     }
 
     /// Has those stay that have not left yet.

@@ -11,9 +11,7 @@ use tokio::{
     time::{interval, sleep},
 };
 
-use super::{
-    Changes, ReloadError, Server, Stopped, TICK, control::Order, stopping::Haste, upgrade::Giving,
-};
+use super::{Changes, ReloadError, Server, Stopped, TICK, control::Order, upgrade::Giving};
 use crate::{
     admin::Readiness,
     config::{self, Config},
@@ -51,13 +49,13 @@ impl Server {
         let delay = pin!(sleep(self.config.stop.delay));
         tokio::select! {
             end = self.serve_until(delay) => match end {
-                End::Asked => self.stop(Haste::None, abort).await,
+                End::Asked => self.stop(abort).await,
                 End::Succeeded(giving) => {
                     let now = pin!(ready(()));
                     self.be_succeeded(giving, now, abort).await
                 }
             },
-            () = &mut abort => self.stop(Haste::AtOnce, abort).await,
+            () = &mut abort => self.stop(pin!(ready(()))).await,
         }
     }
 

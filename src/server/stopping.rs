@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Server, Shared, TICK, orders, upgrade::Giving};
 use crate::{
@@ -56,15 +56,6 @@ struct Farewell {
     order: &'static CloseOrder,
 }
 
-/// How long the end may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Haste {
-    /// As long as it is graceful.
-    None,
-    /// No time at all.
-    AtOnce,
-}
-
 impl Farewell {
     /// What tunnels are told when the process stops.
     fn stopping(config: &config::Stop) -> Self {
@@ -87,11 +78,7 @@ impl Farewell {
 
 impl Server {
     /// Stops, at once when `abort` is ready.
-    pub(super) async fn stop(
-        mut self,
-        haste: Haste,
-        abort: Pin<&mut impl Future<Output = ()>>,
-    ) -> Stopped {
+    pub(super) async fn stop(mut self, mut abort: Pin<&mut impl Future<Output = ()>>) -> Stopped {
         info!(tunnels = self.shared.registry.len(), "stopping");
         self.obey_no_more();
         // Who was asked to take over is not to serve when this one is told to stop.
@@ -100,10 +87,10 @@ impl Server {
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());
         }
-        self.let_connections_end().await;
-        match haste {
-            Haste::None => self.stop_tunnels(&mut tally, abort).await,
-            Haste::AtOnce => warn!("stopping at once"),
+        tokio::select! {
+            biased;
+            () = &mut abort => warn!("stopping at once"),
+            () = self.let_connections_end() => self.stop_tunnels(&mut tally, abort).await,
         }
         self.finish(tally).await
     }
@@ -113,7 +100,7 @@ impl Server {
     pub(super) async fn be_succeeded(
         mut self,
         giving: Giving,
-        stop: Pin<&mut impl Future<Output = ()>>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
         abort: Pin<&mut impl Future<Output = ()>>,
     ) -> Stopped {
         let tunnels = self.shared.registry.len();
@@ -123,13 +110,22 @@ impl Server {
         for door in self.doors.drain(..) {
             self.closing.spawn(door.leave());
         }
-        self.let_connections_end().await;
         let departures = self.depart(giving);
-        self.settle().await;
-        let farewell = Farewell::upgrading(&self.config.upgrade);
-        let closed = self.close_tunnels(&farewell, stop).await;
-        tally.told += closed.told;
-        if closed.is_interrupted {
+        let settled = async {
+            self.let_connections_end().await;
+            self.settle(&departures).await;
+        };
+        let mut is_stopped = tokio::select! {
+            () = settled => false,
+            () = &mut stop => true,
+        };
+        if !is_stopped {
+            let farewell = Farewell::upgrading(&self.config.upgrade);
+            let closed = self.close_tunnels(&farewell, stop).await;
+            tally.told += closed.told;
+            is_stopped = closed.is_interrupted;
+        }
+        if is_stopped {
             self.stop_tunnels(&mut tally, abort).await;
         }
         tally.moved = departures.end(&self.shared.exit).await;
@@ -204,12 +200,13 @@ impl Server {
         }
     }
 
-    /// Cuts what is left, and ends the workers.
-    async fn finish(self, tally: Tally) -> Stopped {
+    /// Closes and cuts what is left, and ends the workers. One that hangs is not waited for.
+    async fn finish(mut self, tally: Tally) -> Stopped {
+        let _ = timeout(TICK, self.let_connections_end()).await;
         let registry = &self.shared.registry;
         let not_closed = registry.closing();
         let cut = registry.cut_all();
-        // They still have to say how they ended; a worker that hangs is not waited for.
+        // They still have to say how they ended.
         let _ = timeout(TICK, registry.emptied()).await;
         let ended = tally.ended_since(&self.shared);
         let closed = tally.told.saturating_sub(not_closed);
@@ -219,7 +216,11 @@ impl Server {
             cut_tunnels: cut,
             moved_tunnels: tally.moved,
         };
-        self.workers.stop();
+        if self.workers.pulse().beats(TICK).await {
+            self.workers.stop();
+        } else {
+            error!("a worker hangs, and is left behind");
+        }
         stopped
     }
 }
@@ -243,4 +244,49 @@ impl Tally {
 fn ended(shared: &Shared) -> usize {
     let ended = shared.registry.ended();
     ended.saturating_sub(shared.exit.returned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, ready},
+        path::Path,
+        sync::mpsc::channel,
+    };
+
+    use super::*;
+    use crate::{config::Config, server::Placement};
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A server with a worker that hangs until the sender is dropped.
+    fn server_with_a_hanging_worker() -> (Server, std::sync::mpsc::Sender<()>) {
+        let text = "[server]\nworkers = 2\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                    [[route]]\npool = \"main\"\n[pool.main]\nbackends = [\"127.0.0.1:9\"]";
+        let config = Config::parse(text, "test", Path::new("")).unwrap();
+        let server = Server::bind(&config, Placement::Threads).unwrap();
+        let (release, released) = channel::<()>();
+        server.workers.at(1).spawn_task(async move {
+            let _ = released.recv();
+        });
+        (server, release)
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_hangs_does_not_hold_up_a_stop_at_once() {
+        let (server, _release) = server_with_a_hanging_worker();
+        let stopped = timeout(LONG, server.run(ready(()), ready(()))).await;
+        assert_eq!(stopped.expect("it waits").cut_tunnels, 0);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_hangs_is_waited_for_in_peace() {
+        let (server, release) = server_with_a_hanging_worker();
+        let pulse = server.pulse();
+        let mut running = tokio::spawn(server.run(ready(()), pending()));
+        assert!(timeout(2 * TICK, &mut running).await.is_err());
+        drop(release);
+        timeout(LONG, running).await.expect("it waits").unwrap();
+        assert!(!pulse.beats(LONG).await, "the workers live on");
+    }
 }

@@ -1,5 +1,11 @@
-use longwire::server::{Departing, Passage, upgrade::Parcel};
-use tokio::time::{Duration, timeout};
+use longwire::{
+    server::{Departing, Passage, upgrade::Parcel},
+    tunnel::registry::Handle,
+};
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Duration, timeout},
+};
 
 use super::Proxy;
 
@@ -11,9 +17,16 @@ impl Proxy {
         }
     }
 
+    /// Has its tunnels leave from now on, for whoever takes them.
+    pub(crate) fn opens_exit(&self) -> UnboundedReceiver<Departing> {
+        let (tunnels, leaving) = self.exit.open();
+        tunnels.iter().for_each(Handle::leave);
+        leaving
+    }
+
     /// Has its tunnels leave, as many as that.
     pub(crate) async fn lets_go(&self, tunnels: usize) -> Vec<Parcel<Passage>> {
-        let mut leaving = self.exit.open();
+        let mut leaving = self.opens_exit();
         let mut left = Vec::new();
         while left.len() < tunnels {
             let departing = timeout(Duration::from_secs(10), leaving.recv()).await;

@@ -13,17 +13,22 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::Passage;
-use crate::server::{
-    Server,
-    exit::{Departing, Exit},
-    upgrade::{Answer, Given, Giving, Offer},
+use crate::{
+    server::{
+        Server,
+        exit::{Departing, Exit},
+        upgrade::{Answer, Given, Giving, Offer, UNANSWERED},
+    },
+    tunnel::registry::Handle,
 };
 
-/// How long tunnels may take to leave before those that are left are told to close.
+/// How long a few tunnels may take to leave before those that are left are told to close.
 const SETTLING: Duration = Duration::from_secs(10);
 
 /// The hand-over of tunnels under way.
 pub(in crate::server) struct Departures {
+    /// Those that were here when it began.
+    residents: Vec<Handle>,
     /// Dropped when nobody leaves any more.
     open: watch::Sender<()>,
     forwarding: JoinHandle<()>,
@@ -33,25 +38,36 @@ pub(in crate::server) struct Departures {
 impl Server {
     /// Has the tunnels that can move leave for the other process.
     pub(in crate::server) fn depart(&self, giving: Giving) -> Departures {
-        let leaving = self.shared.exit.open();
+        let (residents, leaving) = self.shared.exit.open();
         // Those that are on their way are counted there.
         let (offers, offered) = mpsc::channel(1);
         let (open, closed) = watch::channel(());
         Departures {
+            residents,
             open,
             forwarding: tokio::spawn(forward(leaving, offers, closed)),
             giving: tokio::spawn(giving.give(offered)),
         }
     }
 
-    /// Waits until those that could leave at once have done so.
-    pub(in crate::server) async fn settle(&self) {
-        let exit = &self.shared.exit;
-        // What a worker is told now, it does after it has looked at the tunnels that were woken.
-        let are_awake = self.workers.pulse().beats(SETTLING).await;
-        if !are_awake || timeout(SETTLING, exit.settled()).await.is_err() {
+    /// Has those leave that can do so at once: no more at a time than there is room for on the way, as
+    /// they stand still there.
+    pub(in crate::server) async fn settle(&self, departures: &Departures) {
+        let mut is_brisk = true;
+        for some in departures.residents.chunks(UNANSWERED) {
+            some.iter().for_each(Handle::leave);
+            is_brisk = is_brisk && self.have_left().await;
+        }
+        if !is_brisk {
             warn!("the tunnels take their time to leave");
         }
+    }
+
+    /// Whether those that were told to leave, and could, have done so before long.
+    async fn have_left(&self) -> bool {
+        // What a worker is told now, it does after it has looked at the tunnels that were woken.
+        let are_awake = self.workers.pulse().beats(SETTLING).await;
+        are_awake && timeout(SETTLING, self.shared.exit.settled()).await.is_ok()
     }
 }
 

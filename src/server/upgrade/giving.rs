@@ -19,7 +19,7 @@ use super::{Broken, FromNew, FromOld, Parcel};
 use crate::handover::{self, Channel, MAX_DESCRIPTORS, Receiver, Sender};
 
 /// So many tunnels may be on their way at once: what is on its way stands still.
-const UNANSWERED: usize = 64;
+pub(in crate::server) const UNANSWERED: usize = 64;
 
 /// A process that answers nothing for so long has no time for tunnels.
 const PATIENCE: Duration = Duration::from_secs(5);

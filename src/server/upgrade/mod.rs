@@ -24,6 +24,7 @@ use std::{io, os::fd::OwnedFd};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(super) use self::giving::UNANSWERED;
 pub use self::{
     giving::{Answer, Given, Giving, NotReady, Offer},
     taking::{Arriving, Estate, Taking},

@@ -1,4 +1,4 @@
-//! How others close a live tunnel.
+//! How others have a live tunnel close or leave.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -8,7 +8,7 @@ use std::{
 use super::live::{CloseOrder, Live, RouteId};
 use crate::pool::backend::BackendId;
 
-/// A live tunnel in the hands of who may want to close it.
+/// A live tunnel in the hands of who may want it to end here.
 #[derive(Debug)]
 pub struct Handle {
     pub(super) live: Arc<Live>,
@@ -50,6 +50,13 @@ impl Handle {
     /// Tells it to close, and says whether that is news to it.
     pub fn close(&self, order: &'static CloseOrder) -> bool {
         self.is_alive() && self.live.obey(order)
+    }
+
+    /// Has it end as [left](crate::tunnel::moving::Outcome::Left) for another process, as soon as it
+    /// can move; until then it stays, or ends here.
+    pub fn leave(&self) {
+        self.live.leaves.store(true, Relaxed);
+        self.live.waker.wake();
     }
 
     /// Ends it at once, on account of the first order that it got.

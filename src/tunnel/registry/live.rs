@@ -28,8 +28,8 @@ pub(super) struct Live {
     pub(super) order: OnceLock<&'static CloseOrder>,
     /// Whether it is to end without a word.
     pub(super) is_cut: AtomicBool,
-    /// Whether it does not leave with the others: it has come back.
-    pub(super) stays: AtomicBool,
+    /// Whether it is to leave for another process.
+    pub(super) leaves: AtomicBool,
     pub(super) has_ended: AtomicBool,
 }
 
@@ -66,7 +66,7 @@ impl Live {
             opened,
             order: OnceLock::new(),
             is_cut: AtomicBool::new(false),
-            stays: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
     }

@@ -33,7 +33,7 @@ pub struct Registry {
 struct Shard {
     clock: Clock,
     live: DashMap<u64, Arc<Live>>,
-    /// Whether they are to leave for another process.
+    /// Whether those that enter are to leave for another process.
     is_moving_out: AtomicBool,
 }
 
@@ -60,8 +60,13 @@ impl Registry {
     /// A place for a new tunnel on the worker with that number, which that backend serves.
     #[must_use]
     pub fn enter(&self, worker: usize, backend: BackendId) -> Place {
-        let live = Live::new(backend, self.workers[worker].clock.now());
-        self.seat(worker, self.count.next(), live)
+        let shard = &self.workers[worker];
+        let live = Live::new(backend, shard.clock.now());
+        let place = self.seat(worker, self.count.next(), live);
+        // Asked only now that it is seen: who tells all to leave has either seen it or said so.
+        let is_moving_out = shard.is_moving_out.load(Relaxed);
+        place.live.leaves.store(is_moving_out, Relaxed);
+        place
     }
 
     /// A place for a tunnel that comes from another registry, or back to this one: it keeps its
@@ -70,10 +75,7 @@ impl Registry {
     #[must_use]
     pub fn enter_again(&self, worker: usize, backend: BackendId, former: &FormerPlace) -> Place {
         let shard = &self.workers[worker];
-        let live = Live {
-            stays: AtomicBool::new(shard.is_moving_out.load(Relaxed)),
-            ..Live::new(backend, shard.clock.back(former.age))
-        };
+        let live = Live::new(backend, shard.clock.back(former.age));
         let is_taken = |shard: &Arc<Shard>| shard.live.contains_key(&former.id);
         let id = if self.workers.iter().any(is_taken) {
             self.count.next()
@@ -120,22 +122,23 @@ impl Registry {
         self.count.highest.fetch_max(number, Relaxed);
     }
 
-    /// Has every tunnel that can move end as [left](super::Outcome::Left), those that enter later
-    /// too. One that cannot move now stays until it can, or ends here.
-    pub fn move_out(&self) {
+    /// Has the tunnels that enter from now on leave for another process, and gives those that are
+    /// here, to be [told so](Handle::leave) by and by.
+    #[must_use]
+    pub fn move_out(&self) -> Vec<Handle> {
         for shard in &self.workers {
             shard.is_moving_out.store(true, Relaxed);
         }
-        for live in self.workers.iter().flat_map(|shard| &shard.live) {
-            live.stays.store(false, Relaxed);
-            live.waker.wake();
-        }
+        self.served_by(|_| true)
     }
 
     /// Has those stay that have not left yet.
     pub fn stay(&self) {
         for shard in &self.workers {
             shard.is_moving_out.store(false, Relaxed);
+        }
+        for live in self.workers.iter().flat_map(|shard| &shard.live) {
+            live.leaves.store(false, Relaxed);
         }
     }
 
@@ -213,6 +216,14 @@ impl Count {
 }
 
 #[cfg(test)]
+impl Registry {
+    /// Has all tunnels leave that can, those that enter later too.
+    pub(super) fn let_all_leave(&self) {
+        self.move_out().iter().for_each(Handle::leave);
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -268,7 +279,7 @@ mod tests {
         let backend = BackendId::next();
         let place = registry.enter(0, backend);
         assert!(!place.is_to_leave());
-        registry.move_out();
+        registry.let_all_leave();
         assert!(place.is_to_leave());
 
         let back = registry.enter_again(0, backend, &place.leave());
@@ -277,7 +288,7 @@ mod tests {
         assert_eq!(registry.served_by(|_| true).len(), 1);
         assert!(registry.enter(0, backend).is_to_leave());
         registry.stay();
-        registry.move_out();
+        registry.let_all_leave();
         assert!(back.is_to_leave());
         registry.stay();
         assert!(!back.is_to_leave());

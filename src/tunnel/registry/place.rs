@@ -59,7 +59,7 @@ impl Place {
 
     /// Whether the tunnel is to leave for another process.
     pub(in crate::tunnel) fn is_to_leave(&self) -> bool {
-        self.shard.is_moving_out.load(Relaxed) && !self.live.stays.load(Relaxed)
+        self.live.leaves.load(Relaxed)
     }
 
     /// Gives the place up before it is dropped, but for the count: whoever waits until no tunnel

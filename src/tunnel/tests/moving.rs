@@ -191,7 +191,7 @@ async fn what_keeps_something_above_its_socket_stays_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_that_opens_while_others_leave_leaves_too() {
     let registry = Registry::new(1);
-    registry.move_out();
+    registry.let_all_leave();
     let [(_client, client_socket), (_backend, backend_socket)] = [BUFFER; 2].map(duplex);
     let glued = End {
         socket: client_socket,
@@ -219,7 +219,7 @@ async fn one_that_looks_for_another_backend_stays_until_it_has_one() {
     assert_eq!(lifeline.searches(), 1);
     client.say("meanwhile").await;
 
-    tunnel.registry.move_out();
+    tunnel.registry.let_all_leave();
     settle().await;
     assert!(tunnel.is_running());
 

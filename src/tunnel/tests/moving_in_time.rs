@@ -162,7 +162,7 @@ async fn who_has_answered_on_the_way_lives() {
     let (one, other) = (bare(client_socket), bare(backend_socket));
     let tunnel = tokio::spawn(Tunnel::new(one, other, PINGING.into(), place));
     let (asked, other) = (client.hears_ping().await, backend.hears_ping().await);
-    old.move_out();
+    old.let_all_leave();
     let packed = packed(tunnel).await;
 
     client.pong(&asked).await;
@@ -240,7 +240,7 @@ async fn a_tunnel_that_has_changed_its_backend_too_often_has_done_so_elsewhere_t
         client.hears_text().await;
         pass(10).await;
     }
-    old.move_out();
+    old.let_all_leave();
     let packed = packed(tunnel).await;
 
     let (rescue, lifeline) = search();
@@ -263,7 +263,7 @@ async fn a_backend_lost_amid_a_message_is_not_replaced_wherever_that_began() {
     let tunnel = tokio::spawn(Tunnel::new(one, other, QUIET.into(), place));
     backend.send(b"\x01\x03Hel").await;
     assert_eq!(client.hears_text().await, "Hel");
-    old.move_out();
+    old.let_all_leave();
     let packed = packed(tunnel).await;
 
     let (rescue, lifeline) = search();

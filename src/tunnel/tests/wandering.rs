@@ -48,7 +48,7 @@ impl Wandering {
     /// Tells it to move, and says whether it has.
     pub(super) async fn moves(&self) -> bool {
         let (here, before) = (self.home(), self.moves.load(Relaxed));
-        here.move_out();
+        here.let_all_leave();
         settle().await;
         here.stay();
         self.moves.load(Relaxed) > before
