@@ -4,6 +4,7 @@
 //! orders. An address, where one is configured, tells probes whether the proxy lives and is ready,
 //! and takes no orders.
 
+pub mod api;
 mod desk;
 mod guests;
 mod probes;
@@ -18,6 +19,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     join,
     sync::{mpsc, oneshot, watch},
@@ -53,7 +55,8 @@ pub struct Errand {
 }
 
 /// Whether the proxy wants clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// It does.
     Ready,
