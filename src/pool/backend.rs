@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 pub use super::vitals::BackendId;
 use super::{
-    Bounds,
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::Hold,
     departures::Departures,
     health::Course,
     idle::IdleConnections,
+    means::Bounds,
     outlier::Outlier,
     rebalance::Member,
     standing::{Standing, State},

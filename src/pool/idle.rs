@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{task::AbortHandle, time::Instant};
 use tracing::debug;
 
-use super::Bounds;
+use super::means::Bounds;
 use crate::stream::Stream;
 
 /// An error of whatever makes a body.

@@ -8,6 +8,7 @@ pub mod connect;
 mod departures;
 mod health;
 pub mod idle;
+mod means;
 mod memory;
 pub mod outlier;
 pub mod rebalance;
@@ -15,6 +16,7 @@ mod renewal;
 mod retries;
 mod selection;
 pub mod standing;
+mod verdicts;
 mod vitals;
 
 use std::{
@@ -24,8 +26,7 @@ use std::{
 };
 
 use http::StatusCode;
-use tokio::{sync::watch, time::Instant};
-use tracing::{info, warn};
+use tokio::sync::watch;
 
 use self::{
     admission::{Crowded, Entrance, Pass, Scope},
@@ -34,9 +35,9 @@ use self::{
     balance::Balancer,
     connect::{ConnectError, Connector},
     health::Health,
+    means::{Bounds, Means},
     outlier::Seen,
     retries::Retries,
-    standing::State,
     vitals::Vitals,
 };
 pub use self::{
@@ -67,56 +68,6 @@ pub struct Pool {
     health: Option<Health>,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
     changes: Arc<watch::Sender<()>>,
-}
-
-/// What the rest of the configuration says that pools go by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bounds {
-    /// How long connecting to a backend may take.
-    connect: Duration,
-    /// How many idle connections a worker keeps to a backend, and for how long.
-    idle_connections: usize,
-    idle_timeout: Duration,
-    workers: usize,
-}
-
-/// How a pool reaches its backends, for its clients and for its checks.
-#[derive(Debug)]
-struct Means {
-    connector: Connector,
-    health: Option<Health>,
-}
-
-impl Means {
-    /// # Errors
-    /// If TLS cannot be set up.
-    fn new(config: &config::Pool, bounds: &Bounds) -> Result<Self, rustls::Error> {
-        let tls = config.tls.as_ref();
-        let health = config.health.as_ref();
-        Ok(Self {
-            connector: Connector::new(tls, bounds.connect)?,
-            health: health.map(|health| Health::new(health, tls)).transpose()?,
-        })
-    }
-
-    /// Those of a pool that has no backends.
-    fn none(bounds: &Bounds) -> Self {
-        Self {
-            connector: Connector::without_tls(bounds.connect),
-            health: None,
-        }
-    }
-}
-
-impl Bounds {
-    fn new(timeouts: &config::Timeouts, limits: &config::Limits, workers: usize) -> Self {
-        Self {
-            connect: timeouts.connect,
-            idle_connections: limits.backend_idle,
-            idle_timeout: timeouts.backend_idle,
-            workers,
-        }
-    }
 }
 
 impl Pool {
@@ -229,100 +180,6 @@ impl Pool {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
-    }
-
-    /// Sets what the operator wants of a member.
-    pub fn intend(&self, backend: &Backend, intent: Intent) {
-        if backend.standing().intend(intent, Instant::now()) {
-            info!(
-                pool = self.name(),
-                backend = backend.name(),
-                "the backend is to be {intent}"
-            );
-            self.changes.send_replace(());
-        }
-    }
-
-    /// A member does not work, as its checks say for that `reason`.
-    pub fn goes_down(&self, backend: &Backend, reason: &str) {
-        if backend.standing().goes_down() {
-            warn!(
-                pool = self.name(),
-                backend = backend.name(),
-                reason,
-                "the backend is down"
-            );
-            self.changes.send_replace(());
-        }
-    }
-
-    /// A member works, as its checks say.
-    pub fn comes_up(&self, backend: &Backend) {
-        let now = Instant::now();
-        let outlier = backend.outlier();
-        // Held meanwhile, so that both agree on whether it is ejected.
-        let outlier = outlier.map(|outlier| outlier.lock().expect("no holder panics"));
-        if backend.standing().comes_up(now) {
-            if let Some(mut outlier) = outlier {
-                outlier.end(now);
-            }
-            info!(
-                pool = self.name(),
-                backend = backend.name(),
-                "the backend is up again"
-            );
-            self.changes.send_replace(());
-        }
-    }
-
-    /// Ends a member's ejection if what `seen` shows is what had failed.
-    fn readmit(&self, backend: &Backend, seen: Seen) {
-        let Some(outlier) = backend.outlier() else {
-            return;
-        };
-        let now = Instant::now();
-        let mut outlier = outlier.lock().expect("no holder panics");
-        if outlier.is_refuted_by(seen, now) {
-            outlier.end(now);
-            backend.standing().eject(now);
-            info!(
-                pool = self.name(),
-                backend = backend.name(),
-                "the backend is taken in again, for its checks succeed"
-            );
-        }
-    }
-
-    /// Takes note of what a use of a member has shown, which may lead to its ejection.
-    pub fn note(&self, backend: &Backend, seen: Seen) {
-        let Some(outlier) = backend.outlier() else {
-            return;
-        };
-        let now = Instant::now();
-        let mut outlier = outlier.lock().expect("no holder panics");
-        if !outlier.note(seen, now) {
-            return;
-        }
-        let max_share = self.max_ejected.lock().expect("no holder panics");
-        if !self.can_spare_one(*max_share, now) {
-            return;
-        }
-        let until = outlier.eject(seen, now);
-        backend.standing().eject(until);
-        warn!(
-            pool = self.name(),
-            backend = backend.name(),
-            seconds = (until - now).as_secs_f64(),
-            reason = %seen,
-            "the backend is ejected"
-        );
-    }
-
-    /// Whether with one more member away no more are missing than `max_share` percent.
-    fn can_spare_one(&self, max_share: u32, now: Instant) -> bool {
-        let is_missing = |backend: &&Arc<Backend>| backend.state(now) != State::Ready;
-        let missing = self.backends.iter().filter(is_missing).count();
-        (missing + 1) * 100 <= self.backends.len() * max_share as usize
     }
 
     /// Whether a backend's answer of that status sends a handshake on to the next.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 use tokio::time::Instant;
 
 use super::{
-    Bounds, Means, Pool,
+    Pool,
     backend::{Backend, BackendId, Before},
+    means::{Bounds, Means},
     vitals::Vitals,
 };
 use crate::config::{self, BackendAddress};
