@@ -2,9 +2,10 @@
 
 mod inherited;
 mod limit;
+mod socket;
 
 use std::{
-    io, iter,
+    io,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
@@ -20,12 +21,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::limit::Place;
 pub use self::{inherited::Inherited, limit::Limit};
+use self::{
+    limit::Place,
+    socket::{adopt, listen},
+};
 use crate::config;
-
-/// Connections that the system completes before we accept them; it may allow fewer.
-const BACKLOG: i32 = 4096;
 
 /// How long to wait for files or memory to come free before trying to accept again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -267,55 +268,6 @@ impl Said {
         }
         is_due
     }
-}
-
-/// As many sockets that listen on the same address.
-fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    let first = socket(address)?;
-    // Alone, so that an address on which another process listens is refused, ...
-    first.bind(&address.into())?;
-    // ... and then no more.
-    first.set_reuse_port(count > 1)?;
-    let address = first.local_addr()?;
-    let others = (1..count).map(|_| {
-        let other = socket(address.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?)?;
-        other.set_reuse_port(true)?;
-        other.bind(&address)?;
-        Ok(other)
-    });
-    let sockets: Vec<_> = iter::once(Ok(first))
-        .chain(others)
-        .collect::<io::Result<_>>()?;
-    for socket in &sockets {
-        socket.listen(BACKLOG)?;
-    }
-    Ok(sockets.into_iter().map(Into::into).collect())
-}
-
-/// Sockets of another's making, set as ours are.
-fn adopt(sockets: Vec<std::net::TcpListener>) -> io::Result<Vec<std::net::TcpListener>> {
-    for socket in &sockets {
-        SockRef::from(socket).set_tcp_nodelay(true)?;
-    }
-    Ok(sockets)
-}
-
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // A restart need not wait for the connections of the last run to be forgotten.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // Or else [::] would take the place of 0.0.0.0 on some systems and not on others.
-        socket.set_only_v6(true)?;
-    }
-    // The sockets that it accepts inherit this.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 /// Whether accepting fails for want of files or memory, which only time can give.
