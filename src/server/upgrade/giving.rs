@@ -1,8 +1,6 @@
 //! The old process's part.
 
 use std::{
-    collections::HashMap,
-    future::pending,
     os::fd::{AsFd, BorrowedFd},
     pin::pin,
     time::Duration,
@@ -10,19 +8,13 @@ use std::{
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep_until, timeout},
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    Broken, FromNew, FromOld, Parcel,
+    pending::{Offer, Pending, hear},
 };
-
-use super::{Broken, FromNew, FromOld, Parcel};
 use crate::handover::{self, Channel, MAX_DESCRIPTORS, Receiver, Sender};
-
-/// So many tunnels may be on their way at once: what is on its way stands still.
-pub(in crate::server) const UNANSWERED: usize = 64;
-
-/// A process that answers nothing for so long has no time for tunnels.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A process that is about to be succeeded: the other one is ready.
 #[derive(Debug)]
@@ -30,24 +22,6 @@ pub struct Giving {
     sender: Sender,
     receiver: Receiver,
     version: String,
-}
-
-/// A tunnel for the other process.
-#[derive(Debug)]
-pub struct Offer<D> {
-    /// The tunnel.
-    pub parcel: Parcel<D>,
-    /// Where its fate is told.
-    pub answer: oneshot::Sender<Answer<D>>,
-}
-
-/// What has become of an offer.
-#[derive(Debug)]
-pub enum Answer<D> {
-    /// The other process has the tunnel.
-    Taken,
-    /// It has not, for this reason, and never will.
-    Returned(Parcel<D>, String),
 }
 
 /// What has become of all offers.
@@ -76,16 +50,6 @@ pub enum NotReady {
     /// It cannot be talked to.
     #[error("the new process cannot be talked to")]
     Broken(#[from] Broken),
-}
-
-/// What is known of the tunnels that were sent.
-#[derive(Debug)]
-struct Pending<D> {
-    unanswered: HashMap<u64, Offer<D>>,
-    /// When the other process has last answered, or was first expected to.
-    heard: Instant,
-    taken: usize,
-    refused: usize,
 }
 
 impl Giving {
@@ -191,7 +155,7 @@ impl Giving {
             }
         }
         self.say(&FromOld::<()>::Done {}, &[], pending).await?;
-        while !pending.unanswered.is_empty() {
+        while !pending.is_empty() {
             pending.note(hear(&mut self.receiver, pending.deadline()).await?)?;
         }
         Ok(())
@@ -212,12 +176,11 @@ impl Giving {
         let sockets = [client.as_fd(), backend.as_fd()];
         match self.say(&tunnel, &sockets, pending).await {
             Err(Broken::Channel(error)) if error.is_unsendable() => {
-                pending.refused += 1;
-                offer.give_back(&error.into());
+                pending.refuse(offer, &error.into());
                 Ok(())
             }
             sent => {
-                pending.unanswered.insert(id, offer);
+                pending.add(id, offer);
                 sent
             }
         }
@@ -234,7 +197,7 @@ impl Giving {
         pending.expect_answers();
         let mut saying = pin!(self.sender.send(message, sockets));
         loop {
-            let deadline = Some(pending.heard + PATIENCE);
+            let deadline = Some(pending.patience_ends());
             tokio::select! {
                 said = &mut saying => return Ok(said?),
                 heard = hear(&mut self.receiver, deadline) => pending.note(heard?)?,
@@ -256,86 +219,5 @@ impl Giving {
                 Ok(None) | Err(_) => return,
             }
         }
-    }
-}
-
-impl<D> Offer<D> {
-    fn give_back(self, broken: &Broken) {
-        self.answer(|parcel| Answer::Returned(parcel, broken.to_string()));
-    }
-
-    fn answer(self, answer: impl FnOnce(Parcel<D>) -> Answer<D>) {
-        // Who does not wait for it any more has no use for the tunnel either.
-        let _ = self.answer.send(answer(self.parcel));
-    }
-}
-
-impl<D> Pending<D> {
-    fn new() -> Self {
-        Self {
-            unanswered: HashMap::new(),
-            heard: Instant::now(),
-            taken: 0,
-            refused: 0,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.unanswered.len() < UNANSWERED
-    }
-
-    /// Something is about to be said.
-    fn expect_answers(&mut self) {
-        if self.unanswered.is_empty() {
-            self.heard = Instant::now();
-        }
-    }
-
-    /// When the other process will have been silent for too long.
-    fn deadline(&self) -> Option<Instant> {
-        (!self.unanswered.is_empty()).then_some(self.heard + PATIENCE)
-    }
-
-    fn note(&mut self, heard: FromNew) -> Result<(), Broken> {
-        self.heard = Instant::now();
-        let confused = Broken::Confused(heard.name());
-        let (id, refusal) = match heard {
-            FromNew::Taken { id } => (id, None),
-            FromNew::Refused { id, reason } => (id, Some(reason)),
-            FromNew::Ready {} | FromNew::Failed { .. } => return Err(confused),
-        };
-        let offer = self.unanswered.remove(&id).ok_or(confused)?;
-        match refusal {
-            None => {
-                self.taken += 1;
-                offer.answer(|_| Answer::Taken);
-            }
-            Some(reason) => {
-                self.refused += 1;
-                offer.answer(|parcel| Answer::Returned(parcel, reason));
-            }
-        }
-        Ok(())
-    }
-
-    fn return_all(&mut self, broken: &Broken) {
-        for (_, offer) in self.unanswered.drain() {
-            offer.give_back(broken);
-        }
-    }
-}
-
-/// The next answer, which must come before the deadline, if there is one. May be given up at any
-/// time.
-async fn hear(receiver: &mut Receiver, deadline: Option<Instant>) -> Result<FromNew, Broken> {
-    let silence = async {
-        match deadline {
-            Some(deadline) => sleep_until(deadline).await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        received = receiver.receive() => Ok(received?.ok_or(Broken::Left)?.value),
-        () = silence => Err(Broken::Silent),
     }
 }

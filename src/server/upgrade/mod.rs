@@ -15,6 +15,7 @@
 //! system decides, when the old one [closes](crate::handover::Receiver::close) its end.
 
 mod giving;
+mod pending;
 mod taking;
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,10 @@ use std::{io, os::fd::OwnedFd};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(super) use self::giving::UNANSWERED;
+pub(super) use self::pending::UNANSWERED;
 pub use self::{
-    giving::{Answer, Given, Giving, NotReady, Offer},
+    giving::{Given, Giving, NotReady},
+    pending::{Answer, Offer},
     taking::{Arriving, Estate, Taking},
 };
 use crate::handover;
