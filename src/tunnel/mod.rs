@@ -277,24 +277,6 @@ where
     }
 }
 
-impl<C: Socket, B: Socket> Tunnel<C, B> {
-    /// Leaves for another process, if it is to and can.
-    fn poll_leave(&mut self, cx: &Context<'_>) -> Poll<Outcome<C, B>> {
-        if !self.place.is_to_leave() {
-            return Poll::Pending;
-        }
-        let was_ending = self.ending.is_some();
-        if let Some(packed) = self.pack() {
-            return Poll::Ready(Outcome::Left(packed));
-        }
-        if self.ending.is_some() && !was_ending {
-            // It has just failed to: nothing else would wake it for its end.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-}
-
 impl<C, B> Future for Tunnel<C, B>
 where
     C: Socket + Unpin,

@@ -6,7 +6,10 @@
 mod base64;
 mod state;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 pub(super) use self::state::{Flow, Life, Ping, Sight};
 pub use self::{base64::Base64, state::State};
@@ -78,8 +81,24 @@ impl<C, B> Tunnel<C, B> {
 }
 
 impl<C: Socket, B: Socket> Tunnel<C, B> {
+    /// Leaves for another process, if it is to and can.
+    pub(super) fn poll_leave(&mut self, cx: &Context<'_>) -> Poll<Outcome<C, B>> {
+        if !self.place.is_to_leave() {
+            return Poll::Pending;
+        }
+        let was_ending = self.ending.is_some();
+        if let Some(packed) = self.pack() {
+            return Poll::Ready(Outcome::Left(packed));
+        }
+        if self.ending.is_some() && !was_ending {
+            // It has just failed to: nothing else would wake it for its end.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
     /// Takes it apart, if it can move. It is not to be polled any more then.
-    pub(super) fn pack(&mut self) -> Option<Box<Packed<C, B>>> {
+    fn pack(&mut self) -> Option<Box<Packed<C, B>>> {
         if !self.can_move() {
             return None;
         }
