@@ -8,6 +8,7 @@ mod door;
 mod draining;
 mod exit;
 mod orders;
+mod prepared;
 mod rebalancing;
 mod reception;
 mod reload;
