@@ -4,7 +4,7 @@
 //! empty for hours. Here is worked out who has too many; that some of them are closed, so that their
 //! clients come back elsewhere, is for others to see to.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -26,11 +26,16 @@ pub struct Member {
 }
 
 /// For each member, how many tunnels it has in excess of its fair share and of the `tolerance` above
-/// that, in percent. `returning` clients are on their way and will be balanced too.
+/// that, in percent, and of what balance would give it again. `returning` clients are on their way
+/// and will be balanced too.
 #[must_use]
 pub fn excess(members: &[Member], returning: usize, tolerance: u32) -> Vec<usize> {
-    let share = fair_share(members, returning);
-    let limit = |member: &Member| share.of(member, 100 + u128::from(tolerance));
+    let (sharing, share) = fair_share(members, returning);
+    let heaviest = share.heaviest(&sharing);
+    let limit = |member: &Member| {
+        let tolerated = share.of(member, 100 + u128::from(tolerance));
+        tolerated.max(heaviest.within(member))
+    };
     members
         .iter()
         .map(|member| member.tunnels.saturating_sub(limit(member)))
@@ -41,7 +46,22 @@ pub fn excess(members: &[Member], returning: usize, tolerance: u32) -> Vec<usize
 #[must_use]
 pub fn is_above(members: &[Member], index: usize) -> bool {
     let member = &members[index];
-    member.tunnels > fair_share(members, 0).of(member, 100)
+    let (_, share) = fair_share(members, 0);
+    member.tunnels > share.of(member, 100)
+}
+
+impl Member {
+    fn has_room(&self) -> bool {
+        self.max.is_none_or(|max| self.tunnels < max)
+    }
+
+    /// What it carries for its weight with so many tunnels more.
+    fn burden_with(&self, more: usize) -> Share {
+        Share {
+            tunnels: (self.tunnels + more) as u128,
+            weight: u128::from(self.weight),
+        }
+    }
 }
 
 impl Pool {
@@ -108,8 +128,8 @@ struct Share {
 }
 
 /// What each member would have for its weight if all tunnels were opened now. One that may not have
-/// that much has what it may, and the others share the rest.
-fn fair_share(members: &[Member], returning: usize) -> Share {
+/// that much has what it may, and the others share the rest: these come with it.
+fn fair_share(members: &[Member], returning: usize) -> (Vec<&Member>, Share) {
     let mut sharing: Vec<&Member> = members.iter().collect();
     let mut tunnels: usize = members.iter().map(|member| member.tunnels).sum::<usize>() + returning;
     loop {
@@ -124,7 +144,7 @@ fn fair_share(members: &[Member], returning: usize) -> Share {
             max.is_none()
         });
         if sharing.len() == before {
-            return share;
+            return (sharing, share);
         }
     }
 }
@@ -138,6 +158,41 @@ impl Share {
         let exact = self.tunnels * u128::from(member.weight) * percent;
         usize::try_from(exact.div_ceil(self.weight * 100)).unwrap_or(usize::MAX)
     }
+
+    /// What of a member's share is whole.
+    fn within(&self, member: &Member) -> usize {
+        let exact = self.tunnels * u128::from(member.weight);
+        let whole = exact.checked_div(self.weight).map(usize::try_from);
+        whole.and_then(Result::ok).unwrap_or(usize::MAX)
+    }
+
+    /// What the one has that carries most for its weight, once balance has given those who are
+    /// `sharing` each tunnel of the whole, one after the other. That may be more than the fair share
+    /// rounded up: among small numbers, one tunnel more weighs less on a heavy member than the first
+    /// ones on several light ones.
+    fn heaviest(&self, sharing: &[&Member]) -> Self {
+        let mut given: Vec<_> = sharing
+            .iter()
+            .map(|member| Member {
+                // Balance leaves nobody with less.
+                tunnels: self.within(member),
+                ..**member
+            })
+            .collect();
+        let whole: usize = given.iter().map(|member| member.tunnels).sum();
+        for _ in whole as u128..self.tunnels {
+            let with_room = given.iter_mut().filter(|member| member.has_room());
+            let least = with_room.min_by(|a, b| by_burden(&a.burden_with(1), &b.burden_with(1)));
+            let Some(least) = least else { break };
+            least.tunnels += 1;
+        }
+        let burdens = given.iter().map(|member| member.burden_with(0));
+        burdens.max_by(by_burden).unwrap_or(*self)
+    }
+}
+
+fn by_burden(a: &Share, b: &Share) -> Ordering {
+    (a.tunnels * b.weight).cmp(&(b.tunnels * a.weight))
 }
 
 #[cfg(test)]
@@ -149,7 +204,10 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        pool::backend::{Lease, Use},
+        pool::{
+            backend::{Lease, Use},
+            balance::Choice,
+        },
     };
 
     fn member(tunnels: usize, weight: u64) -> Member {
@@ -223,6 +281,41 @@ mod tests {
         assert!(!is_above(&members, 2));
     }
 
+    #[test]
+    fn a_heavy_member_may_have_more_than_its_share_while_the_next_would_weigh_more_on_light_ones() {
+        let mut members = [13, 11, 15, 45, 4].map(|weight| member(0, weight));
+        for _ in 0..13 {
+            balance(&mut members);
+        }
+        assert_eq!(members.map(|member| member.tunnels), [2, 1, 2, 8, 0]);
+        assert_eq!(excess(&members, 0, 5), [0; 5], "the share is 6.6");
+        members[3].tunnels += 1;
+        members[2].tunnels -= 1;
+        assert_eq!(excess(&members, 0, 5), [0, 0, 0, 1, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_sent_away_who_would_be_balanced_to_the_same_member() {
+        let text = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+                    [pool.a]\nbalance = \"least-tunnels\"\n\
+                    backends = [{ address = \"a:1\", weight = 5 }, \"b:1\", \"c:1\", \"d:1\"]";
+        let config = Config::parse(text, "test", Path::new("")).unwrap();
+        let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
+        let now = Instant::now();
+        let mut leases = Vec::new();
+        for clients in 1..=100 {
+            let chosen = pool
+                .balancer
+                .choose(pool.backends(), |_| true, Choice::First, now);
+            leases.push(Lease::of(&pool.backends()[chosen.unwrap()], Use::Tunnel));
+            let excess = pool.excess(|_| 0, 0, 5);
+            assert!(
+                excess.iter().all(|(_, excess)| *excess == 0),
+                "{excess:?} of {clients}"
+            );
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_counts_is_who_is_ready_and_how_far_it_has_come_back() {
         let text = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
@@ -260,11 +353,10 @@ mod tests {
 
     /// Gives a new client to the member that carries least for its weight and has room.
     fn balance(members: &mut [Member]) {
-        let has_room = |member: &&mut Member| member.max.is_none_or(|max| member.tunnels < max);
         let burden = |member: &Member| (member.tunnels + 1) as f64 / member.weight as f64;
         let least = members
             .iter_mut()
-            .filter(has_room)
+            .filter(|member| member.has_room())
             .min_by(|a, b| burden(a).total_cmp(&burden(b)));
         least.expect("what was closed leaves room").tunnels += 1;
     }
@@ -288,12 +380,14 @@ mod tests {
 
         #[test]
         fn what_new_clients_were_balanced_over_is_balanced(
-            weights in vec(1_u64..=100, 1..8),
+            mut members in members(),
             clients in 0_usize..2_000,
         ) {
-            let mut members: Vec<_> = weights.iter().map(|weight| member(0, *weight)).collect();
+            members.iter_mut().for_each(|member| member.tunnels = 0);
             for _ in 0..clients {
-                balance(&mut members);
+                if members.iter().any(Member::has_room) {
+                    balance(&mut members);
+                }
             }
             let excess = excess(&members, 0, 5);
             prop_assert!(excess.iter().all(|excess| *excess == 0), "{excess:?} {members:?}");
