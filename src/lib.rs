@@ -48,5 +48,8 @@ pub mod handover;
 // Knows the WebSocket protocol: frames, boundaries, the handshake.
 pub mod websocket;
 
+// Counts, at next to no cost.
+pub mod metrics;
+
 // Reads and checks what the user wants.
 pub mod config;

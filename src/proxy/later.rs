@@ -77,7 +77,10 @@ impl Exchange<'_> {
             _residence: Arc::clone(&self.arrival.connection.residence),
         };
         tokio::spawn(farewell.say_to(client));
-        self.arrival.record.answered(rejection.status(), 0, true);
+        let record = self.arrival.record;
+        let status = rejection.status();
+        record.refused(rejection.reason(), status, &self.terms.nowhere);
+        record.answered(status, 0, true);
         let mut response = Response::new(ReplyBody::Own(Full::default()));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         headers::switch_to_websocket(response.headers_mut());

@@ -4,6 +4,7 @@ pub mod access;
 mod admission;
 mod body;
 mod client;
+pub mod counts;
 mod forward;
 mod handshake;
 mod headers;
@@ -42,6 +43,7 @@ use tracing::debug;
 use self::{
     access::Record,
     client::Client,
+    counts::Counts,
     moving::Residence,
     patience::Patience,
     route::{Pools, Route},
@@ -103,7 +105,7 @@ impl Proxy {
         pools: &Arc<ArcSwap<Vec<Arc<Pool>>>>,
         registry: Arc<Registry>,
     ) -> Self {
-        let terms = Terms::new(config, &pools.load(), pools, registry);
+        let terms = Terms::new(config, &pools.load(), pools, registry, Arc::default());
         Self {
             terms: ArcSwap::from_pointee(terms),
             pools: Arc::clone(pools),
@@ -113,7 +115,15 @@ impl Proxy {
     /// Has all requests that come from now on served as `config` says, whose pools are `pools`.
     pub fn reload(&self, config: &Config, pools: &[Arc<Pool>]) {
         let terms = Terms::after(&self.terms.load(), config, pools, &self.pools);
+        let counts = Arc::clone(&terms.counts);
         self.terms.store(Arc::new(terms));
+        counts.forget_unused();
+    }
+
+    /// What was counted of requests and tunnels, by route.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.terms.load().counts)
     }
 
     /// Forgets clients that have not come for a while, and tells the log of crowds that are over.

@@ -20,7 +20,7 @@ use crate::{
     tunnel::{
         Policy, Tunnel,
         moving::{Base64, State},
-        registry::{FormerPlace, RouteId},
+        registry::FormerPlace,
     },
 };
 
@@ -130,7 +130,7 @@ impl Terms {
         let mut pools = self.pools.iter();
         let pool = pools.find(|pool| pool.name() == past.pool);
         let pool = pool.ok_or(Unfit::Pool)?;
-        let label = self.routes.label(&past.route, pool, now);
+        let label = self.routes.label(&past.route, pool, now, &self.counts);
         let replay = reconnect.as_ref().map(|script| {
             let replay = script.replay(&label).ok_or(Unfit::Handshake)?;
             Ok::<_, Unfit>(Arc::new(replay))
@@ -177,11 +177,12 @@ impl Newcomer {
         let backend_socket = Stream::of_descriptor(parcel.backend)?;
         let place = &parcel.dossier.place;
         let place = terms.registry.enter_again(worker, backend.id(), place);
-        place.came_by(RouteId::of(&past.route));
+        let record = terms.access.resume(past, label, &backend, place.id());
+        let subject = Arc::clone(&record);
+        place.is_for(subject);
         let policy = terms.routes.policy(&parcel.dossier.policy);
         let tunnel = Tunnel::resume(client_socket, backend_socket, policy, place, state);
         debug!(tunnel = tunnel.id(), "a tunnel goes on here");
-        let record = terms.access.resume(past, label, &backend, tunnel.id());
         let live = match replay {
             None => Live::new(tunnel, Tie::Lease(lease), record, residence),
             Some(replay) => {

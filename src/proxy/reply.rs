@@ -104,6 +104,26 @@ impl Rejection {
         }
     }
 
+    /// What it is called in metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) | Self::TransferCoding => "bad_request",
+            Self::BodyTimedOut => "body_timed_out",
+            Self::BadOffer(_) => "bad_offer",
+            Self::NoRoute => "no_route",
+            Self::NoneReady => "none_ready",
+            Self::Crowded(_) => "crowded",
+            Self::NoRoom => "no_room",
+            Self::Unreachable(_) => "unreachable",
+            Self::Broken(_) => "broken",
+            Self::TimedOut => "timed_out",
+            Self::Unwilling(_) => "backend_answer",
+            Self::BadAnswer(_) | Self::Unasked | Self::AnswerCoding | Self::AnswerLength => {
+                "bad_answer"
+            }
+        }
+    }
+
     /// Whether the fault lies with us or behind us rather than with the client or a crowd of them.
     pub(super) fn is_ours(&self) -> bool {
         self.status().is_server_error() && !matches!(self, Self::TransferCoding | Self::Crowded(_))

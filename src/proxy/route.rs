@@ -5,6 +5,7 @@ use std::{cmp::Reverse, sync::Arc};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
+use super::counts::{Counts, RouteCounts};
 use crate::{
     config::{self, HostPattern, OnBackendLoss, Refusal},
     pool::Pool,
@@ -24,7 +25,6 @@ pub(super) struct Routes {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) label: Arc<Label>,
-    pub(super) id: RouteId,
     pub(super) pool: Arc<Pool>,
     pub(super) set_host: Option<HeaderValue>,
     pub(super) policy: Arc<Policy>,
@@ -39,6 +39,8 @@ pub(super) struct Route {
 pub(super) struct Label {
     /// The route's host and path, as they are logged.
     pub(super) route: String,
+    pub(super) id: RouteId,
+    pub(super) counts: Arc<RouteCounts>,
     /// The pool that it led to.
     pub(super) pool: Named,
 }
@@ -52,11 +54,20 @@ pub(super) struct Named {
 
 impl Routes {
     /// The routes of `config` to its `pools`, of which there are others in `now` after a reload.
-    pub(super) fn new(config: &config::Config, pools: &[Arc<Pool>], now: &Pools) -> Self {
+    pub(super) fn new(
+        config: &config::Config,
+        pools: &[Arc<Pool>],
+        now: &Pools,
+        counts: &Counts,
+    ) -> Self {
         let route = |route: &config::Route| {
             Arc::new(Route {
-                id: RouteId::of(&route.to_string()),
-                label: Arc::new(Label::new(route.to_string(), &pools[route.pool], now)),
+                label: Arc::new(Label::new(
+                    route.to_string(),
+                    &pools[route.pool],
+                    now,
+                    counts,
+                )),
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
@@ -79,11 +90,17 @@ impl Routes {
     }
 
     /// The label of a route of that name to `pool`, shared with it if there is one.
-    pub(super) fn label(&self, route: &str, pool: &Pool, now: &Pools) -> Arc<Label> {
+    pub(super) fn label(
+        &self,
+        route: &str,
+        pool: &Pool,
+        now: &Pools,
+        counts: &Counts,
+    ) -> Arc<Label> {
         let mut labels = self.routes.iter().map(|route| &route.label);
         let known = labels.find(|label| label.route == route && label.pool.name() == pool.name());
         known.map_or_else(
-            || Arc::new(Label::new(route.to_owned(), pool, now)),
+            || Arc::new(Label::new(route.to_owned(), pool, now, counts)),
             Arc::clone,
         )
     }
@@ -97,8 +114,10 @@ impl Routes {
 }
 
 impl Label {
-    fn new(route: String, pool: &Pool, now: &Pools) -> Self {
+    fn new(route: String, pool: &Pool, now: &Pools, counts: &Counts) -> Self {
         Self {
+            id: RouteId::of(&route),
+            counts: counts.of(&route, pool.name()),
             route,
             pool: Named {
                 name: pool.name().to_owned(),
@@ -181,7 +200,12 @@ mod tests {
         "#;
         let config = Config::parse(text, "test", Path::new("")).unwrap();
         let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
-        let routes = Routes::new(&config, &[Arc::new(pool)], &Pools::default());
+        let routes = Routes::new(
+            &config,
+            &[Arc::new(pool)],
+            &Pools::default(),
+            &Counts::default(),
+        );
         routes.find(host, path).unwrap().label.route.clone()
     }
 

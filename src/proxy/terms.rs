@@ -15,6 +15,7 @@ use super::{
     admission::Admission,
     body::ReplyBody,
     client::Client,
+    counts::{Counts, RouteCounts},
     headers,
     later::RetryAfter,
     reply::Rejection,
@@ -42,6 +43,9 @@ pub(super) struct Terms {
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
     pub(super) access: AccessLog,
+    pub(super) counts: Arc<Counts>,
+    /// What is counted of requests that find no route.
+    pub(super) nowhere: Arc<RouteCounts>,
 }
 
 impl Terms {
@@ -52,9 +56,12 @@ impl Terms {
         pools: &[Arc<Pool>],
         now: &Pools,
         registry: Arc<Registry>,
+        counts: Arc<Counts>,
     ) -> Self {
         Self {
-            routes: Routes::new(config, pools, now),
+            routes: Routes::new(config, pools, now, &counts),
+            nowhere: counts.nowhere(),
+            counts,
             pools: pools.into(),
             registry,
             trusted: config.server.trusted_proxies.clone(),
@@ -68,7 +75,8 @@ impl Terms {
 
     /// The terms of `config` in place of those `before`: who waits to be let in, waits on.
     pub(super) fn after(before: &Self, config: &Config, pools: &[Arc<Pool>], now: &Pools) -> Self {
-        let mut terms = Self::new(config, pools, now, Arc::clone(&before.registry));
+        let registry = Arc::clone(&before.registry);
+        let mut terms = Self::new(config, pools, now, registry, Arc::clone(&before.counts));
         if terms.admission.is_as(&before.admission) {
             terms.admission = Arc::clone(&before.admission);
         }
@@ -105,6 +113,7 @@ impl Terms {
             Err(rejection) => Err(rejection),
         };
         answered.unwrap_or_else(|rejection| {
+            record.refused(rejection.reason(), rejection.status(), &self.nowhere);
             let mut response = rejected(&rejection, &client, &record);
             if rejection.is_for_now() {
                 self.retry_after.write(response.headers_mut());
@@ -123,7 +132,11 @@ impl Terms {
         body: Incoming,
         arrival: Arrival<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
-        let offer = Offer::of(&parts)?;
+        let offer = Offer::of(&parts);
+        if !matches!(offer, Ok(None)) {
+            arrival.record.asks_for_websocket();
+        }
+        let offer = offer?;
         let route = self.routes.find(arrival.target.host(), parts.uri.path());
         let route = route.ok_or(Rejection::NoRoute)?;
         arrival.record.routed(route);

@@ -104,7 +104,8 @@ impl Exchange<'_> {
         } = &self.arrival;
         let registry = &self.terms.registry;
         let place = registry.enter(connection.worker, lease.backend().id());
-        place.came_by(self.route.id);
+        let subject = Arc::clone(record);
+        place.is_for(subject);
         Nascent {
             policy: Arc::clone(&self.route.policy),
             place,

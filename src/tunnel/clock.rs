@@ -24,6 +24,10 @@ pub struct Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tick(NonZeroU32);
 
+/// A point in a worker's time, to the microsecond, for stretches of less than an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(NonZeroU32);
+
 impl Clock {
     /// A clock that begins now.
     #[must_use]
@@ -47,6 +51,20 @@ impl Clock {
         self.now.store(now, Relaxed);
         self.late.store(elapsed.subsec_nanos(), Relaxed);
         Tick::at(now)
+    }
+
+    /// The true time. It takes as long to read as a hundred of [`now`](Self::now).
+    pub(super) fn moment(&self) -> Moment {
+        let micros = self.began.elapsed().as_micros();
+        // It comes round every 71 minutes.
+        let micros = u32::try_from(micros & u128::from(u32::MAX)).unwrap_or_default();
+        Moment(NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// How long ago `moment` was.
+    pub(super) fn elapsed_since(&self, moment: Moment) -> Duration {
+        let micros = self.moment().0.get().wrapping_sub(moment.0.get());
+        Duration::from_micros(micros.into())
     }
 
     /// How long ago `tick` came, or would have come, to the fraction of a second.

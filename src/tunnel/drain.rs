@@ -119,7 +119,7 @@ impl Drain {
     /// Tells one of those that wait, and still are where they were.
     fn tell_one(&mut self) {
         while let Some(tunnel) = self.waiting.pop() {
-            let order = self.order(tunnel.backend(), tunnel.route());
+            let order = self.order(tunnel.service(), tunnel.route());
             if order.is_some_and(|order| tunnel.close(order)) {
                 self.told += 1;
                 return;

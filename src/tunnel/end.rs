@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::watch::Traffic;
+use super::Traffic;
 use crate::websocket::CloseCode;
 
 /// Who ended a tunnel, why, and with which code.
@@ -50,6 +50,8 @@ pub enum Cause {
     Down,
     /// Its backend has too many tunnels.
     Rebalance,
+    /// An operator has closed it.
+    Closed,
     /// The proxy stops.
     Shutdown,
 }
@@ -75,19 +77,23 @@ impl TunnelEnd {
     }
 }
 
-impl fmt::Display for Party {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Party {
+    /// As it is called in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Client => "client",
             Self::Backend => "backend",
             Self::Proxy => "proxy",
-        })
+        }
     }
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Cause {
+    /// As it is called in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Close => "close",
             Self::Eof => "eof",
             Self::Reset => "reset",
@@ -98,7 +104,20 @@ impl fmt::Display for Cause {
             Self::Draining => "drain",
             Self::Down => "down",
             Self::Rebalance => "rebalance",
+            Self::Closed => "closed",
             Self::Shutdown => "shutdown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -1,6 +1,11 @@
 //! One side of a tunnel.
 
-use super::{clock::Tick, end::Party, keepalive::Keepalive};
+use super::{
+    clock::{Moment, Tick},
+    counts::Here,
+    end::Party,
+    keepalive::Keepalive,
+};
 use crate::stream::Socket;
 
 /// One side of a tunnel.
@@ -11,6 +16,8 @@ pub(super) struct Leg<S> {
     /// Whether it still takes what is written to it.
     pub(super) takes: bool,
     pub(super) keepalive: Keepalive,
+    /// When it was pinged last, if that is not answered yet.
+    asked: Option<Moment>,
 }
 
 impl<S> Leg<S> {
@@ -19,6 +26,7 @@ impl<S> Leg<S> {
             socket: Some(socket),
             takes: true,
             keepalive: Keepalive::new(now),
+            asked: None,
         }
     }
 
@@ -28,7 +36,24 @@ impl<S> Leg<S> {
             socket: Some(socket),
             takes: true,
             keepalive,
+            asked: None,
         }
+    }
+
+    /// Bytes have come from it, and with them perhaps the answer to our ping.
+    pub(super) fn heard(&mut self, has_answered: bool, here: Here<'_>) {
+        self.keepalive.heard(here.now());
+        here.heard();
+        if has_answered && let Some(asked) = self.asked.take() {
+            here.answered(here.clock.elapsed_since(asked));
+        }
+    }
+
+    /// A ping of ours has gone to it.
+    pub(super) fn pinged(&mut self, here: Here<'_>) {
+        self.keepalive.pinged(here.now());
+        self.asked = Some(here.clock.moment());
+        here.pinged();
     }
 
     pub(super) fn source(&mut self) -> Option<&mut S> {

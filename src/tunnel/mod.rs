@@ -1,6 +1,7 @@
 //! A spliced pair of sockets after the 101: the two directions, their deadlines, and how it ended.
 
 pub mod clock;
+mod counts;
 mod deadlines;
 pub mod drain;
 mod end;
@@ -34,10 +35,10 @@ use self::{
     rescue::Rescuer,
 };
 pub use self::{
+    counts::{OPCODES, SideTotals, Totals, Traffic},
     end::{Cause, Ended, Party, TunnelEnd},
     policy::Policy,
     rescue::{Found, Rescue},
-    watch::Traffic,
 };
 use crate::{
     stream::Socket,
@@ -93,8 +94,8 @@ impl<C, B> Tunnel<C, B> {
         let now = place.now();
         Self {
             // Towards the backend we play the client, and towards the client the server.
-            upward: Pump::new(Role::Client, &CLIENT_LEFT, &client.glued),
-            downward: Pump::new(Role::Server, &BACKEND_LEFT, &backend.glued),
+            upward: Pump::new(Role::Client, &CLIENT_LEFT, &client.glued, place.client()),
+            downward: Pump::new(Role::Server, &BACKEND_LEFT, &backend.glued, place.backend()),
             client: Leg::new(client.socket, now),
             backend: Leg::new(backend.socket, now),
             expires: policy.expiry(now, rand::random()),
@@ -131,6 +132,9 @@ impl<C, B> Tunnel<C, B> {
     }
 
     fn cut_client(&mut self, cause: Cause, now: Tick) -> bool {
+        if cause == Cause::Dead {
+            self.place.client().counts.died();
+        }
         self.upward.set_farewell(&PEER_LOST);
         self.client.cut();
         self.end(Party::Client, cause, None, now);
@@ -140,12 +144,23 @@ impl<C, B> Tunnel<C, B> {
     fn cut_backend(&mut self, cause: Cause, now: Tick) -> bool {
         self.downward.set_farewell(&PEER_LOST);
         self.backend.cut();
-        if cause == Cause::Dead && self.downward.lose_source() {
-            self.seek_another(cause, now);
-        } else {
-            self.end(Party::Backend, cause, None, now);
+        if cause == Cause::Dead {
+            self.place.backend().counts.died();
+            if self.downward.lose_source() {
+                self.seek_another(cause, now);
+                return true;
+            }
         }
+        self.end(Party::Backend, cause, None, now);
         true
+    }
+
+    /// What has passed from the client and from the backend.
+    fn traffic(&self) -> (Traffic, Traffic) {
+        (
+            self.place.client().traffic(),
+            self.place.backend().traffic(),
+        )
     }
 
     /// Takes note of what moving bytes has shown.
@@ -153,21 +168,23 @@ impl<C, B> Tunnel<C, B> {
         // Before the pings sent are noted: an answer may be here before the rest of what the ping
         // was written with has been taken.
         if self.upward.has_heard() {
-            self.client.keepalive.heard(now);
+            self.client
+                .heard(self.upward.has_answered(), self.place.client());
             self.downward.forget_ping();
         }
         if self.downward.has_heard() {
-            self.backend.keepalive.heard(now);
+            let has_answered = self.downward.has_answered();
+            self.backend.heard(has_answered, self.place.backend());
             self.upward.forget_ping();
         }
-        if (self.upward.traffic(), self.downward.traffic()) != before {
+        if self.traffic() != before {
             self.moved = now;
         }
         if self.downward.has_sent_ping() {
-            self.client.keepalive.pinged(now);
+            self.client.pinged(self.place.client());
         }
         if self.upward.has_sent_ping() {
-            self.backend.keepalive.pinged(now);
+            self.backend.pinged(self.place.backend());
         }
         if let Some(code) = self.upward.close() {
             self.end(Party::Client, Cause::Close, code, now);
@@ -194,9 +211,9 @@ where
 {
     /// Moves bytes both ways as far as they go. Ready when both directions have ended.
     fn poll_pumps(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<()> {
-        let before = (self.upward.traffic(), self.downward.traffic());
-        let mut upward = self.poll_upward(cx, now);
-        let mut downward = self.poll_downward(cx, now);
+        let before = self.traffic();
+        let mut upward = self.poll_upward(cx);
+        let mut downward = self.poll_downward(cx);
         let mut broken = None;
         while let Poll::Ready(Err(failure)) = &upward {
             broken = broken.or(match failure {
@@ -207,7 +224,7 @@ where
                     (!is_loss).then_some(party)
                 }
             });
-            upward = self.poll_upward(cx, now);
+            upward = self.poll_upward(cx);
         }
         while let Poll::Ready(Err(failure)) = &downward {
             broken = broken.or(match failure {
@@ -217,7 +234,7 @@ where
                 }
                 Failure::Destination => Some(self.client.takes_no_more(Party::Client)),
             });
-            downward = self.poll_downward(cx, now);
+            downward = self.poll_downward(cx);
         }
         // A side that said Close and then broke has closed: what was read comes first.
         self.observe(before, broken, now);
@@ -227,23 +244,24 @@ where
         }
     }
 
-    fn poll_upward(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<Result<(), Failure>> {
-        let client = self.client.source();
+    fn poll_upward(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let (client, here) = (self.client.source(), self.place.client());
         match &self.rescue {
             Some(rescue) if self.upward.is_keeping() => {
                 let most = rescue.buffer();
-                self.upward.poll_keeping::<_, B>(cx, client, most, now)
+                self.upward.poll_keeping::<_, B>(cx, client, most, here)
             }
             _ => {
                 let backend = self.backend.destination();
-                self.upward.poll(cx, client, backend, now)
+                self.upward.poll(cx, client, backend, here)
             }
         }
     }
 
-    fn poll_downward(&mut self, cx: &mut Context<'_>, now: Tick) -> Poll<Result<(), Failure>> {
+    fn poll_downward(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let (backend, client) = (self.backend.source(), self.client.destination());
-        self.downward.poll(cx, backend, client, now)
+        self.downward
+            .poll(cx, backend, client, self.place.backend())
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -291,10 +309,11 @@ where
             return tunnel.poll_leave(cx);
         };
         let lingered = tunnel.place.now().since(ending.since);
+        let (from_client, from_backend) = tunnel.traffic();
         Poll::Ready(Outcome::Ended(Ended {
             end: ending.end,
-            from_client: tunnel.upward.traffic(),
-            from_backend: tunnel.downward.traffic(),
+            from_client,
+            from_backend,
             lingered: Duration::from_secs(lingered.into()),
         }))
     }

@@ -86,7 +86,7 @@ impl Rebalance {
     fn tell_one(&mut self, pool: &Pool, now: Instant) {
         while let Some(tunnel) = self.waiting.pop() {
             if tunnel.close(&MOVING) {
-                pool.sends_away(tunnel.backend());
+                pool.sends_away(tunnel.service());
                 let until = now + RETURNS_WITHIN;
                 self.told.push(Told { tunnel, until });
                 return;
@@ -114,7 +114,7 @@ impl Rebalance {
     fn superfluous(&self, pool: &Pool, registry: &Registry) -> Vec<Handle> {
         let closing = |id| {
             self.closing()
-                .filter(|tunnel| tunnel.backend() == id)
+                .filter(|tunnel| tunnel.service() == id)
                 .count()
         };
         let mut excess = pool.excess(closing, self.told.len(), self.config.tolerance);
@@ -129,7 +129,7 @@ impl Rebalance {
         if self.config.order == RebalanceOrder::Oldest {
             tunnels.reverse();
         }
-        tunnels.retain(|tunnel| takes_one(&mut excess, tunnel.backend()));
+        tunnels.retain(|tunnel| takes_one(&mut excess, tunnel.service()));
         tunnels.reverse();
         tunnels
     }

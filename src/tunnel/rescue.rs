@@ -175,7 +175,8 @@ impl<C, B> Tunnel<C, B> {
     fn change_backend(&mut self, backend: End<B>, now: Tick) {
         self.backend = Leg::new(backend.socket, now);
         self.upward.change_destination();
-        self.downward.change_source(&backend.glued);
+        self.downward
+            .change_source(&backend.glued, self.place.backend());
         self.downward.set_farewell(&BACKEND_LEFT);
         if let Some(rescuer) = &mut self.rescue {
             rescuer.loss = None;

@@ -1,6 +1,9 @@
 //! What goes by in one direction: where frames end, what counts, and what is ours.
 
-use super::moving::{Base64, Sight};
+use super::{
+    counts::{Here, Traffic},
+    moving::{Base64, Sight},
+};
 use crate::websocket::{
     CloseCode, Opcode,
     frame::FrameHeader,
@@ -15,26 +18,27 @@ pub(super) const LONG: u64 = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     pub(super) scanner: Scanner,
-    traffic: Traffic,
     /// Whether the frame begun is the last of its message.
     ends_message: bool,
     /// Whether more fragments of a message follow the last frame of one.
     has_open_message: bool,
+    message: Message,
     /// Whether the last frame was long: then the next one may be too.
     was_long: bool,
     /// What our pings to the source carry, once there was one.
     token: Option<Token>,
+    /// Whether the source has answered a ping of ours since this was last asked.
+    has_answered: bool,
     /// The source's Close, with its code if it has one.
     close: Option<Option<CloseCode>>,
 }
 
-/// What has passed in one direction, without frames of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Bytes.
-    pub bytes: u64,
-    /// Messages that were passed to their end.
-    pub messages: u64,
+/// The message that passes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Message {
+    is_text: bool,
+    /// The payload of its frames so far, in bytes.
+    len: u64,
 }
 
 impl Watch {
@@ -42,52 +46,76 @@ impl Watch {
     pub(super) fn resume(sight: &Sight) -> Self {
         Self {
             scanner: Scanner::resume(sight.remaining, sight.held.0.clone()),
-            traffic: Traffic {
-                bytes: sight.bytes,
-                messages: sight.messages,
-            },
             ends_message: sight.ends_message,
             has_open_message: sight.has_open_message,
+            message: Message {
+                is_text: sight.is_text,
+                len: sight.message_len,
+            },
             was_long: sight.was_long,
             token: sight.token.as_ref().map(|token| token.0),
+            has_answered: false,
             close: None,
         }
     }
 
-    /// What it sees, as long as the source has not sent a Close.
-    pub(super) fn write_down(&self) -> Sight {
+    /// What it sees, as long as the source has not sent a Close, and what has passed.
+    pub(super) fn write_down(&self, passed: Traffic) -> Sight {
         Sight {
             remaining: self.scanner.remaining(),
             held: Base64(self.scanner.held().iter().copied().collect()),
-            bytes: self.traffic.bytes,
-            messages: self.traffic.messages,
+            bytes: passed.bytes,
+            messages: passed.messages,
             ends_message: self.ends_message,
             has_open_message: self.has_open_message,
+            is_text: self.message.is_text,
+            message_len: self.message.len,
             was_long: self.was_long,
             token: self.token.map(Base64),
         }
     }
 
-    /// Follows the frames in `chunk`, and says what of it has passed, if it is passed on.
-    pub(super) fn scan(&mut self, chunk: &mut [u8], until: Until) -> (Scanned, Traffic) {
+    /// Follows the frames in `chunk`, and says what of it has passed, if it is passed on: then they
+    /// are counted, too.
+    pub(super) fn scan(
+        &mut self,
+        chunk: &mut [u8],
+        until: Until,
+        counts: Option<Here<'_>>,
+    ) -> (Scanned, Traffic) {
         let mut messages = 0;
         let mut ends_message = self.ends_message;
         let mut has_open_message = self.has_open_message;
+        let mut message = self.message;
         let mut was_long = self.was_long;
-        let (token, close) = (self.token, &mut self.close);
+        let (token, has_answered, close) = (self.token, &mut self.has_answered, &mut self.close);
+        let mut ended = |ends_message: bool, message: Message| {
+            if ends_message {
+                messages += 1;
+                counts.inspect(|here| here.counts.message(message.is_text, message.len));
+            }
+        };
         let scanned = self.scanner.scan(chunk, until, |header, payload| {
             // The next frame begins where the one before it has come to its end.
-            messages += u64::from(ends_message);
+            ended(ends_message, message);
             ends_message = header.ends_message();
             has_open_message = leaves_open(header, has_open_message);
+            message.see(header);
             was_long = header.payload_len >= LONG;
-            judge(header, payload, token, close)
+            let verdict = judge(header, payload, token, close);
+            match (verdict, counts) {
+                (Verdict::Take, _) => *has_answered = true,
+                (Verdict::Pass, Some(here)) => here.counts.frame(header.opcode),
+                (Verdict::Pass, None) => {}
+            }
+            verdict
         });
         if !self.scanner.is_inside_frame() {
-            messages += u64::from(std::mem::take(&mut ends_message));
+            ended(std::mem::take(&mut ends_message), message);
         }
         self.ends_message = ends_message;
         self.has_open_message = has_open_message;
+        self.message = message;
         self.was_long = was_long;
         let bytes = scanned.released as u64;
         (scanned, Traffic { bytes, messages })
@@ -114,29 +142,23 @@ impl Watch {
     }
 
     /// Begins a long frame whose header was seen, and has not passed.
-    pub(super) fn begin(&mut self, header: &FrameHeader) {
+    pub(super) fn begin(&mut self, header: &FrameHeader, here: Here<'_>) {
         self.scanner.begin(header);
+        self.message.see(header);
+        here.counts.frame(header.opcode);
         self.ends_message = header.ends_message();
         self.has_open_message = leaves_open(header, self.has_open_message);
     }
 
     /// Counts bytes of the frame begun that have passed without a scan.
-    pub(super) fn moved(&mut self, bytes: u64) {
+    pub(super) fn moved(&mut self, bytes: u64, here: Here<'_>) {
         self.scanner.skip(bytes);
         let has_ended = !self.scanner.is_inside_frame();
         let messages = u64::from(has_ended && std::mem::take(&mut self.ends_message));
-        self.count(Traffic { bytes, messages });
-    }
-
-    /// Counts what has been passed on.
-    pub(super) fn count(&mut self, passed: Traffic) {
-        self.traffic.bytes += passed.bytes;
-        self.traffic.messages += passed.messages;
-    }
-
-    /// What has been passed on so far.
-    pub(super) fn traffic(&self) -> Traffic {
-        self.traffic
+        if messages > 0 {
+            here.counts.message(self.message.is_text, self.message.len);
+        }
+        here.count(Traffic { bytes, messages });
     }
 
     /// The token that pings to the source carry; pongs that bring it back are taken out.
@@ -144,9 +166,26 @@ impl Watch {
         *self.token.get_or_insert_with(rand::random)
     }
 
+    /// Whether the source has answered a ping of ours since this was last asked.
+    pub(super) fn has_answered(&mut self) -> bool {
+        std::mem::take(&mut self.has_answered)
+    }
+
     /// The source's Close, if it has sent one, with its code if that has one.
     pub(super) fn close(&self) -> Option<Option<CloseCode>> {
         self.close
+    }
+}
+
+impl Message {
+    /// A frame comes, and if it is one of a message, more of that.
+    fn see(&mut self, header: &FrameHeader) {
+        if header.opcode == Opcode::Continuation {
+            self.len = self.len.saturating_add(header.payload_len);
+        } else if !header.opcode.is_control() {
+            self.is_text = header.opcode == Opcode::Text;
+            self.len = header.payload_len;
+        }
     }
 }
 

@@ -297,14 +297,22 @@ fn unix_now() -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Outcome {
+    /// As it is called in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::None => "none",
             Self::New => "new",
             Self::Kept => "kept",
             Self::Moved => "moved",
             Self::Forged => "forged",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -5,10 +5,11 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use http::StatusCode;
 use tracing::info;
 
-use super::{Record, TARGET};
+use super::{Record, TARGET, record::Asked};
 use crate::{
     pool::backend::Backend,
-    tunnel::{Cause, Ended, Party},
+    proxy::counts::{Ending, RouteCounts},
+    tunnel::{Cause, Ended, Party, TunnelEnd},
 };
 
 impl Record {
@@ -17,10 +18,29 @@ impl Record {
         self.request_ended(Some(status), bytes, is_whole);
     }
 
+    /// We answer the request ourselves, with that `status` and for that `reason`. One without a route is counted as one
+    /// that went `nowhere`.
+    pub(in crate::proxy) fn refused(
+        &self,
+        reason: &'static str,
+        status: StatusCode,
+        nowhere: &RouteCounts,
+    ) {
+        if self.is_handshake.load(Relaxed) {
+            self.is_counted.store(true, Relaxed);
+            self.counts().unwrap_or(nowhere).failed(reason);
+        } else if self.counts().is_none() {
+            nowhere.answered(Some(status), self.arrived.elapsed());
+        }
+    }
+
     pub(in crate::proxy) fn tunnel_opened(&self, tunnel: u64) {
         self.tunnel.get_or_init(|| tunnel);
         self.begins_to_serve();
-        if let Some(asked) = &self.asked {
+        if let (Some(counts), Some(backend)) = (self.counts(), self.backend_name()) {
+            counts.opened(&backend, self.arrived.elapsed());
+        }
+        if let Some(asked) = self.logged() {
             info!(
                 target: TARGET,
                 tunnel,
@@ -42,7 +62,9 @@ impl Record {
     pub(in crate::proxy) fn tunnel_moved(&self, from: &Backend, to: &Arc<Backend>) {
         self.tries(to);
         self.begins_to_serve();
-        if let Some(asked) = &self.asked {
+        self.counts()
+            .inspect(|counts| counts.rescued(from.name(), to.name()));
+        if let Some(asked) = self.logged() {
             info!(
                 target: TARGET,
                 tunnel = self.tunnel.get(),
@@ -65,7 +87,9 @@ impl Record {
 
     fn request_ended(&self, status: Option<StatusCode>, bytes: u64, is_whole: bool) {
         self.has_ended.store(true, Relaxed);
-        if let Some(asked) = &self.asked {
+        self.counts()
+            .inspect(|counts| self.count_answer(counts, status));
+        if let Some(asked) = self.logged() {
             info!(
                 target: TARGET,
                 client = %asked.client,
@@ -93,7 +117,11 @@ impl Record {
             (ended.end.by, ended.end.cause)
         });
         let code = ended.and_then(|ended| ended.end.code);
-        if let Some(asked) = &self.asked {
+        if let (Some(counts), Some(backend)) = (self.counts(), self.backend_name()) {
+            let ending = Ending::of(TunnelEnd { by, cause, code });
+            counts.ended(&backend, ending, self.arrived.elapsed());
+        }
+        if let Some(asked) = self.logged() {
             info!(
                 target: TARGET,
                 tunnel,
@@ -117,20 +145,22 @@ impl Record {
             );
         }
     }
+}
 
-    fn route_name(&self) -> Option<&str> {
-        self.label.get().map(|label| label.route.as_str())
+impl Record {
+    /// What was asked, if that is logged.
+    fn logged(&self) -> Option<&Asked> {
+        Some(&*self.asked).filter(|_| self.is_logged)
     }
 
-    fn pool_name(&self) -> Option<&str> {
-        self.label.get().map(|label| label.pool.name())
-    }
-
-    fn backend_name(&self) -> Option<String> {
-        let service = self.backend.lock().expect("no holder panics");
-        service
-            .as_ref()
-            .map(|service| service.backend.name().to_owned())
+    /// Counts what was answered, unless that was done when it was refused.
+    fn count_answer(&self, counts: &RouteCounts, status: Option<StatusCode>) {
+        match (self.is_handshake.load(Relaxed), status) {
+            (false, _) => counts.answered(status, self.arrived.elapsed()),
+            _ if self.is_counted.load(Relaxed) => {}
+            (true, None) => counts.failed("client_left"),
+            (true, Some(_)) => counts.failed("backend_answer"),
+        }
     }
 }
 

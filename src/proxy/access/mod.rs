@@ -44,20 +44,21 @@ impl AccessLog {
         host: &str,
     ) -> Arc<Record> {
         Arc::new(Record {
-            asked: self.is_wanted.then(|| {
-                Box::new(Asked {
-                    client: client.ip(),
-                    method: request.method.clone(),
-                    host: host.into(),
-                    path: in_ascii(request.uri.path()),
-                    query: request
-                        .uri
-                        .query()
-                        .filter(|_| self.with_query)
-                        .map(in_ascii),
-                })
+            asked: Box::new(Asked {
+                client: client.ip(),
+                method: request.method.clone(),
+                host: host.into(),
+                path: in_ascii(request.uri.path()),
+                query: request
+                    .uri
+                    .query()
+                    .filter(|_| self.with_query)
+                    .map(in_ascii),
             }),
+            is_logged: self.is_wanted,
+            is_handshake: AtomicBool::new(false),
             arrived: Instant::now(),
+            is_counted: AtomicBool::new(false),
             label: OnceLock::new(),
             backend: Mutex::default(),
             affinity: OnceLock::new(),

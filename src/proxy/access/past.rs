@@ -23,8 +23,7 @@ use crate::{
 /// What is written down of a tunnel's record, so that its events go on in another process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::proxy) struct Past {
-    #[serde(default)]
-    asked: Option<AskedThen>,
+    asked: AskedThen,
     /// How long ago the request arrived.
     age: Duration,
     pub(in crate::proxy) route: String,
@@ -55,19 +54,21 @@ impl AccessLog {
         tunnel: u64,
     ) -> Arc<Record> {
         let now = Instant::now();
-        let asked = past.asked.as_ref().filter(|_| self.is_wanted);
+        let asked = &past.asked;
+        label.counts.came(backend.name());
         let since = past.age.saturating_sub(past.served_for);
         Arc::new(Record {
-            asked: asked.map(|asked| {
-                Box::new(Asked {
-                    client: asked.client,
-                    method: Method::GET,
-                    host: asked.host.clone(),
-                    path: asked.path.clone(),
-                    query: asked.query.clone().filter(|_| self.with_query),
-                })
+            asked: Box::new(Asked {
+                client: asked.client,
+                method: Method::GET,
+                host: asked.host.clone(),
+                path: asked.path.clone(),
+                query: asked.query.clone().filter(|_| self.with_query),
             }),
+            is_logged: self.is_wanted,
+            is_handshake: AtomicBool::new(true),
             arrived: now.checked_sub(past.age).unwrap_or(now),
+            is_counted: AtomicBool::new(false),
             label: label.into(),
             backend: Mutex::new(Some(Service {
                 backend: Arc::clone(backend),
@@ -89,12 +90,12 @@ impl Record {
         let label = self.label.get()?;
         let age = self.arrived.elapsed();
         Some(Past {
-            asked: self.asked.as_ref().map(|asked| AskedThen {
-                client: asked.client,
-                host: asked.host.clone(),
-                path: asked.path.clone(),
-                query: asked.query.clone(),
-            }),
+            asked: AskedThen {
+                client: self.asked.client,
+                host: self.asked.host.clone(),
+                path: self.asked.path.clone(),
+                query: self.asked.query.clone(),
+            },
             age,
             route: label.route.clone(),
             pool: label.pool.name().to_owned(),

@@ -14,14 +14,23 @@ use tokio::time::Instant;
 
 use crate::{
     pool::{affinity::Outcome, backend::Backend, outlier::Seen},
-    proxy::route::{Label, Route},
+    proxy::{
+        counts::RouteCounts,
+        route::{Label, Route},
+    },
+    tunnel::registry::{Description, RouteId, Subject},
 };
 
 /// What access events say of a request or of the tunnel that it became.
 #[derive(Debug)]
 pub(in crate::proxy) struct Record {
-    /// `None` if no event is wanted: then it need not be kept.
-    pub(super) asked: Option<Box<Asked>>,
+    pub(super) asked: Box<Asked>,
+    /// Whether events are wanted.
+    pub(super) is_logged: bool,
+    /// Whether it asks for a WebSocket.
+    pub(super) is_handshake: AtomicBool,
+    /// Whether it was counted when it was refused.
+    pub(super) is_counted: AtomicBool,
     pub(super) arrived: Instant,
     pub(super) label: OnceLock<Arc<Label>>,
     /// The backend that was tried last.
@@ -53,6 +62,11 @@ pub(super) struct Asked {
 }
 
 impl Record {
+    /// It asks for a WebSocket.
+    pub(in crate::proxy) fn asks_for_websocket(&self) {
+        self.is_handshake.store(true, Relaxed);
+    }
+
     pub(in crate::proxy) fn routed(&self, route: &Arc<Route>) {
         self.label.get_or_init(|| Arc::clone(&route.label));
     }
@@ -68,6 +82,7 @@ impl Record {
 
     pub(in crate::proxy) fn bound(&self, affinity: Outcome) {
         self.affinity.get_or_init(|| affinity);
+        self.counts().inspect(|counts| counts.bound(affinity));
     }
 
     /// The tunnel begins, or goes on with another backend.
@@ -81,6 +96,9 @@ impl Record {
     /// The tunnel goes on in another process, which will see its end.
     pub(in crate::proxy) fn goes_on_elsewhere(&self) {
         self.has_ended.store(true, Relaxed);
+        if let (Some(counts), Some(backend)) = (self.counts(), self.backend_name()) {
+            counts.left(&backend);
+        }
     }
 
     /// Notes, once, that the backend has left the tunnel without a Close, so long ago.
@@ -105,8 +123,48 @@ impl Record {
         millis(self.arrived.elapsed())
     }
 
+    /// Where it is counted, once it has found its route.
+    pub(super) fn counts(&self) -> Option<&RouteCounts> {
+        self.label.get().map(|label| &*label.counts)
+    }
+
+    pub(super) fn route_name(&self) -> Option<&str> {
+        self.label.get().map(|label| label.route.as_str())
+    }
+
+    pub(super) fn pool_name(&self) -> Option<&str> {
+        self.label.get().map(|label| label.pool.name())
+    }
+
+    pub(super) fn backend_name(&self) -> Option<String> {
+        let service = self.backend.lock().expect("no holder panics");
+        service
+            .as_ref()
+            .map(|service| service.backend.name().to_owned())
+    }
+
     pub(super) fn affinity(&self) -> Outcome {
         self.affinity.get().copied().unwrap_or(Outcome::None)
+    }
+}
+
+impl Subject for Record {
+    fn route(&self) -> RouteId {
+        let label = self.label.get();
+        label.map_or(RouteId::default(), |label| label.id)
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            client: self.asked.client,
+            host: self.asked.host.to_string(),
+            path: self.asked.path.to_string(),
+            route: self.route_name().unwrap_or_default().to_owned(),
+            pool: self.pool_name().unwrap_or_default().to_owned(),
+            backend: self.backend_name().unwrap_or_default(),
+            affinity: self.affinity().name(),
+            age: self.arrived.elapsed(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) use self::state::{Flow, Life, Ping, Sight};
 pub use self::{base64::Base64, state::State};
 use super::{
     BACKEND_LEFT, CLIENT_LEFT, Cause, Ended, Party, Policy, Tunnel,
+    counts::Here,
     keepalive::Keepalive,
     leg::Leg,
     pump::Pump,
@@ -50,6 +51,12 @@ impl<C, B> Tunnel<C, B> {
     /// A tunnel that goes on where one that was taken apart stood.
     pub fn resume(client: C, backend: B, policy: Arc<Policy>, place: Place, state: &State) -> Self {
         let clock = place.clock();
+        let resume = |here: Here<'_>, flow: &Flow, life: &Life| {
+            here.meter
+                .resume(flow.sight.passed(), clock.back(life.heard_ago));
+        };
+        resume(place.client(), &state.upward, &state.client);
+        resume(place.backend(), &state.downward, &state.backend);
         let leg = |life| Keepalive::resume(life, clock);
         Self {
             upward: Pump::resume(Role::Client, &CLIENT_LEFT, &state.upward, clock),
@@ -68,9 +75,10 @@ impl<C, B> Tunnel<C, B> {
 
     fn write_down(&self) -> State {
         let clock = self.place.clock();
+        let (from_client, from_backend) = self.traffic();
         State {
-            upward: self.upward.write_down(clock),
-            downward: self.downward.write_down(clock),
+            upward: self.upward.write_down(from_client, clock),
+            downward: self.downward.write_down(from_backend, clock),
             client: self.client.keepalive.write_down(clock),
             backend: self.backend.keepalive.write_down(clock),
             expires_in: clock.until(self.expires),

@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Base64;
-use crate::websocket::scanner::{Held, Token};
+use crate::{
+    tunnel::Traffic,
+    websocket::scanner::{Held, Token},
+};
 
 /// What a tunnel is, but for its sockets, its policy and its place.
 ///
@@ -60,10 +63,24 @@ pub(in crate::tunnel) struct Sight {
     pub(in crate::tunnel) ends_message: bool,
     pub(in crate::tunnel) has_open_message: bool,
     #[serde(default)]
+    pub(in crate::tunnel) is_text: bool,
+    /// The payload of the message so far, in bytes.
+    #[serde(default)]
+    pub(in crate::tunnel) message_len: u64,
+    #[serde(default)]
     pub(in crate::tunnel) was_long: bool,
     /// What our pings to the source carry.
     #[serde(default)]
     pub(in crate::tunnel) token: Option<Base64<Token>>,
+}
+
+impl Sight {
+    pub(in crate::tunnel) fn passed(&self) -> Traffic {
+        Traffic {
+            bytes: self.bytes,
+            messages: self.messages,
+        }
+    }
 }
 
 /// A ping of ours on its way.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use super::{Failure, Phase, Ping, Pump, SCRATCH_LEN};
 use crate::{
     stream::Socket,
-    tunnel::{clock::Tick, watch::Traffic},
+    tunnel::counts::{Here, Traffic},
 };
 
 /// The side of a pump that another may take the place of.
@@ -52,10 +52,10 @@ impl Pump {
     }
 
     /// Goes on with another source, which had sent `glued` right behind its part of the handshake.
-    pub(in crate::tunnel) fn change_source(&mut self, glued: &[u8]) {
+    pub(in crate::tunnel) fn change_source(&mut self, glued: &[u8], here: Here<'_>) {
         self.phase = Phase::Passing;
         self.watch.expect_short();
-        self.begin_with(glued);
+        self.begin_with(glued, here);
     }
 
     /// Whether its destination is lost, and what is read is kept for another.
@@ -94,7 +94,7 @@ impl Pump {
         cx: &mut Context<'_>,
         mut source: Option<&mut S>,
         most: usize,
-        now: Tick,
+        here: Here<'_>,
     ) -> Poll<Result<(), Failure>>
     where
         S: Socket + Unpin,
@@ -103,7 +103,7 @@ impl Pump {
         while self.is_keeping() && self.has_no_close() && !self.is_full(most) {
             let room = (most - self.outbox.len()).min(SCRATCH_LEN);
             let from = source.as_deref_mut();
-            ready!(self.poll_read::<_, D>(cx, from, None, room, now))?;
+            ready!(self.poll_read::<_, D>(cx, from, None, room, here))?;
         }
         Poll::Pending
     }
@@ -113,8 +113,8 @@ impl Pump {
         self.is_keeping() && self.outbox.len() >= most
     }
 
-    pub(super) fn keep_released(&mut self, released: &[u8], passed: Traffic) {
-        self.watch.count(passed);
+    pub(super) fn keep_released(&mut self, released: &[u8], passed: Traffic, here: Here<'_>) {
+        here.count(passed);
         self.outbox.put(released);
     }
 

@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, recv};
 use super::{Failure, Phase, Pump, SCRATCH_LEN};
 use crate::{
     stream::{BareSocket, Socket},
-    tunnel::{pipe::Pipe, watch::LONG},
+    tunnel::{counts::Here, pipe::Pipe, watch::LONG},
     websocket::frame::{FrameHeader, MAX_HEADER_LEN},
 };
 
@@ -30,6 +30,7 @@ impl Pump {
         cx: &mut Context<'_>,
         source: Option<&S>,
         destination: Option<&D>,
+        here: Here<'_>,
     ) -> Poll<Step> {
         let read = Poll::Ready(Step::Read(SCRATCH_LEN));
         if self.phase != Phase::Passing || !self.watch.expects_long() {
@@ -42,7 +43,7 @@ impl Pump {
         let (Some(from), Some(_)) = (from, to) else {
             return read;
         };
-        if self.watch.is_between_frames() && !ready!(self.poll_begin(cx, from)) {
+        if self.watch.is_between_frames() && !ready!(self.poll_begin(cx, from, here)) {
             return read;
         }
         Poll::Ready(match self.watch.scanner.remaining() {
@@ -58,6 +59,7 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         source: Option<&S>,
+        here: Here<'_>,
     ) -> Poll<Result<(), Failure>> {
         let (Some(from), Ok(mut pipe)) = (source.and_then(Socket::bare), Pipe::take()) else {
             self.watch.expect_short();
@@ -69,9 +71,9 @@ impl Pump {
                 break filled;
             };
             self.heard = true;
-            self.watch.moved(moved);
+            self.watch.moved(moved, here);
             if self.watch.is_between_frames()
-                && (self.has_ours() || self.poll_begin(cx, from) != Poll::Ready(true))
+                && (self.has_ours() || self.poll_begin(cx, from, here) != Poll::Ready(true))
             {
                 break filled;
             }
@@ -80,9 +82,9 @@ impl Pump {
         self.outbox.put_pipe(pipe);
         match filled {
             Poll::Pending if is_empty => return Poll::Pending,
-            Poll::Ready(Ok(Some(0))) => self.end(),
+            Poll::Ready(Ok(Some(0))) => self.end(here),
             Poll::Ready(Err(_)) => {
-                self.end();
+                self.end(here);
                 return Poll::Ready(Err(Failure::Source));
             }
             Poll::Pending | Poll::Ready(Ok(_)) => {}
@@ -91,12 +93,17 @@ impl Pump {
     }
 
     /// Begins the next frame if its header is there and says that it is long.
-    fn poll_begin(&mut self, cx: &mut Context<'_>, from: BareSocket<'_>) -> Poll<bool> {
+    fn poll_begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: BareSocket<'_>,
+        here: Here<'_>,
+    ) -> Poll<bool> {
         // A failure is met again by whoever reads.
         let header = ready!(poll_header(cx, from)).unwrap_or_default();
         let long = header.filter(|header| header.payload_len >= LONG);
         if let Some(header) = &long {
-            self.watch.begin(header);
+            self.watch.begin(header, here);
         }
         Poll::Ready(long.is_some())
     }

@@ -17,8 +17,9 @@ pub(super) use self::change::Spare;
 use self::long::Step;
 use super::{
     clock::Tick,
+    counts::{Here, Traffic},
     outbox::Outbox,
-    watch::{Traffic, Watch},
+    watch::Watch,
 };
 use crate::{
     stream::Socket,
@@ -98,9 +99,14 @@ pub(super) enum Failure {
 impl Pump {
     /// A pump towards a destination to which we play `role`. It starts with `glued`: bytes that the
     /// source had sent right behind its part of the handshake.
-    pub(super) fn new(role: Role, farewell: &'static Farewell, glued: &[u8]) -> Self {
+    pub(super) fn new(
+        role: Role,
+        farewell: &'static Farewell,
+        glued: &[u8],
+        here: Here<'_>,
+    ) -> Self {
         let mut pump = Self::passing(role, farewell, Watch::default(), Outbox::default());
-        pump.begin_with(glued);
+        pump.begin_with(glued, here);
         pump
     }
 
@@ -118,11 +124,11 @@ impl Pump {
         }
     }
 
-    fn begin_with(&mut self, glued: &[u8]) {
+    fn begin_with(&mut self, glued: &[u8], here: Here<'_>) {
         let mut glued = glued.to_vec();
-        let (scanned, passed) = self.watch.scan(&mut glued, Until::ChunkEnd);
+        let (scanned, passed) = self.watch.scan(&mut glued, Until::ChunkEnd, Some(here));
         self.outbox.put(&glued[..scanned.released]);
-        self.watch.count(passed);
+        here.count(passed);
     }
 
     /// Moves bytes until one of the sides has to be waited for; ready when the end of the source
@@ -135,7 +141,7 @@ impl Pump {
         cx: &mut Context<'_>,
         mut source: Option<&mut S>,
         mut destination: Option<&mut D>,
-        now: Tick,
+        here: Here<'_>,
     ) -> Poll<Result<(), Failure>>
     where
         S: Socket + Unpin,
@@ -149,19 +155,20 @@ impl Pump {
                     return Poll::Ready(Ok(()));
                 }
                 let from = source.as_deref_mut();
-                ready!(self.poll_read::<_, D>(cx, from, None, SCRATCH_LEN, now))?;
+                ready!(self.poll_read::<_, D>(cx, from, None, SCRATCH_LEN, here))?;
                 continue;
             };
-            ready!(self.outbox.poll_empty(cx, to, now)).map_err(|_| Failure::Destination)?;
+            ready!(self.outbox.poll_empty(cx, to, here.now())).map_err(|_| Failure::Destination)?;
             if self.ping == Ping::Pending {
                 self.ping = Ping::Sent;
             }
             match self.phase {
                 Phase::Passing | Phase::Dropping => {
                     let (from, to) = (source.as_deref_mut(), destination.as_deref_mut());
-                    match ready!(self.poll_step(cx, from.as_deref(), to.as_deref())) {
-                        Step::Read(most) => ready!(self.poll_read(cx, from, to, most, now))?,
-                        Step::Move => ready!(self.poll_move(cx, from.as_deref()))?,
+                    let (bare, other) = (from.as_deref(), to.as_deref());
+                    match ready!(self.poll_step(cx, bare, other, here)) {
+                        Step::Read(most) => ready!(self.poll_read(cx, from, to, most, here))?,
+                        Step::Move => ready!(self.poll_move(cx, from.as_deref(), here))?,
                     }
                 }
                 Phase::Bereft | Phase::Keeping => return Poll::Pending,
@@ -220,6 +227,11 @@ impl Pump {
         std::mem::take(&mut self.heard)
     }
 
+    /// Whether the source has answered a ping of ours since this was last asked.
+    pub(super) fn has_answered(&mut self) -> bool {
+        self.watch.has_answered()
+    }
+
     /// The source's Close, if it has sent one, with its code if that has one.
     pub(super) fn close(&self) -> Option<Option<CloseCode>> {
         self.watch.close()
@@ -235,11 +247,6 @@ impl Pump {
         self.outbox.blocked()
     }
 
-    /// What has passed so far.
-    pub(super) fn traffic(&self) -> Traffic {
-        self.watch.traffic()
-    }
-
     /// Whether it holds memory besides its own, be it in use or not.
     #[cfg(test)]
     pub(super) fn holds_memory(&mut self) -> bool {
@@ -253,14 +260,14 @@ impl Pump {
         source: Option<&mut S>,
         destination: Option<&mut D>,
         most: usize,
-        now: Tick,
+        here: Here<'_>,
     ) -> Poll<Result<(), Failure>>
     where
         S: Socket + Unpin,
         D: Socket + Unpin,
     {
         let Some(source) = source else {
-            self.end();
+            self.end(here);
             return Poll::Ready(Ok(()));
         };
         SCRATCH.with_borrow_mut(|scratch| {
@@ -275,15 +282,15 @@ impl Pump {
                 Ok(()) if filled > 0 => {
                     self.heard = true;
                     self.watch.scanner.release_held();
-                    self.pass(cx, &mut scratch[..held + filled], destination, now)
+                    self.pass(cx, &mut scratch[..held + filled], destination, here)
                         .map_err(|_| Failure::Destination)?;
                 }
                 // A peer that ends TLS without close_notify has ended all the same: whether its
                 // last message is whole, the frames tell.
-                Ok(()) => self.end(),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end(),
+                Ok(()) => self.end(here),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end(here),
                 Err(_) => {
-                    self.end();
+                    self.end(here);
                     return Poll::Ready(Err(Failure::Source));
                 }
             }
@@ -297,7 +304,7 @@ impl Pump {
         cx: &mut Context<'_>,
         mut chunk: &mut [u8],
         mut destination: Option<&mut D>,
-        now: Tick,
+        here: Here<'_>,
     ) -> io::Result<()> {
         let mut outcome = Ok(());
         while !chunk.is_empty() {
@@ -307,12 +314,13 @@ impl Pump {
                 Until::ChunkEnd
             };
             let begins_message = self.watch.has_passed_whole_messages();
-            let (scanned, passed) = self.watch.scan(chunk, until);
+            let counts = self.passes_on(destination.is_some()).then_some(here);
+            let (scanned, passed) = self.watch.scan(chunk, until, counts);
             let released = &chunk[..scanned.released];
             match (self.phase, destination.as_deref_mut()) {
                 (Phase::Passing, Some(to)) => {
-                    self.watch.count(passed);
-                    let written = self.outbox.write(cx, released, to, now);
+                    here.count(passed);
+                    let written = self.outbox.write(cx, released, to, here.now());
                     if written.is_err() {
                         // What fails above the socket may have passed on a part all the same.
                         let took_none = self.outbox.len() == released.len() && !to.has_taken();
@@ -323,7 +331,7 @@ impl Pump {
                         outcome = written;
                     }
                 }
-                (Phase::Keeping, _) => self.keep_released(released, passed),
+                (Phase::Keeping, _) => self.keep_released(released, passed, here),
                 _ => {}
             }
             chunk = &mut chunk[scanned.rest..];
@@ -333,6 +341,15 @@ impl Pump {
             self.phase = Phase::Ending;
         }
         outcome
+    }
+
+    /// Whether what is read goes to the destination that there is, or to another one later.
+    fn passes_on(&self, has_destination: bool) -> bool {
+        match self.phase {
+            Phase::Passing => has_destination,
+            Phase::Keeping => true,
+            Phase::Dropping | Phase::Bereft | Phase::Ending | Phase::Ended => false,
+        }
     }
 
     fn has_ours(&self) -> bool {
@@ -365,14 +382,14 @@ impl Pump {
 
     /// The source has ended: what was held back goes out, and a Close if there was none and the
     /// stream stands between two frames. Unless another source may come.
-    fn end(&mut self) {
+    fn end(&mut self, here: Here<'_>) {
         if self.lose_source() {
             return;
         }
         if self.phase == Phase::Passing {
             let held = self.watch.scanner.release_held();
             self.outbox.put(&held);
-            self.watch.count(Traffic {
+            here.count(Traffic {
                 bytes: held.len() as u64,
                 messages: 0,
             });

@@ -6,6 +6,7 @@ use super::{Farewell, Phase, Ping, Pump};
 use crate::{
     tunnel::{
         clock::Clock,
+        counts::Traffic,
         moving::{self, Base64, Flow},
         outbox::Outbox,
         watch::Watch,
@@ -32,9 +33,9 @@ impl Pump {
         fetched
     }
 
-    pub(in crate::tunnel) fn write_down(&self, clock: &Clock) -> Flow {
+    pub(in crate::tunnel) fn write_down(&self, passed: Traffic, clock: &Clock) -> Flow {
         Flow {
-            sight: self.watch.write_down(),
+            sight: self.watch.write_down(passed),
             unsent: Base64(self.outbox.waiting().to_vec()),
             blocked_for: self.outbox.blocked().map(|since| clock.since(since)),
             ping: match self.ping {

@@ -5,21 +5,73 @@ use std::{
     time::Duration,
 };
 
-use super::live::{CloseOrder, Live, RouteId};
-use crate::pool::backend::BackendId;
+use super::{
+    Description,
+    live::{CloseOrder, Live, RouteId},
+};
+use crate::{
+    pool::backend::BackendId,
+    tunnel::{Traffic, clock::Tick, counts::Meter},
+};
 
 /// A live tunnel in the hands of who may want it to end here.
 #[derive(Debug)]
 pub struct Handle {
+    pub(super) id: u64,
     pub(super) live: Arc<Live>,
-    pub(super) age: u32,
+    /// The time on its worker when it was listed.
+    pub(super) now: Tick,
+}
+
+/// What is known of one side of a live tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What has passed from it.
+    pub passed: Traffic,
+    /// How long ago it was heard, to the second.
+    pub heard_ago: Duration,
+    /// How long its last pong took, if it ever was pinged.
+    pub round_trip: Option<Duration>,
 }
 
 impl Handle {
+    /// The tunnel's number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What the tunnel was opened for, if that was said.
+    #[must_use]
+    pub fn describe(&self) -> Option<Description> {
+        let subject = self.live.subject.get();
+        subject.map(|subject| subject.describe())
+    }
+
+    /// What is known of the client's side.
+    #[must_use]
+    pub fn client(&self) -> Reading {
+        self.read(&self.live.client)
+    }
+
+    /// What is known of the backend's side.
+    #[must_use]
+    pub fn backend(&self) -> Reading {
+        self.read(&self.live.backend)
+    }
+
+    fn read(&self, meter: &Meter) -> Reading {
+        Reading {
+            passed: meter.traffic(),
+            heard_ago: Duration::from_secs(self.now.since(meter.heard()).into()),
+            round_trip: meter.round_trip(),
+        }
+    }
+
     /// The backend that serves it now.
     #[must_use]
-    pub fn backend(&self) -> BackendId {
-        self.live.backend()
+    pub fn service(&self) -> BackendId {
+        self.live.service()
     }
 
     /// The route that it came by.
@@ -32,7 +84,8 @@ impl Handle {
     #[must_use]
     pub fn age(&self) -> Duration {
         // It was opened up to a second after the tick that stands for that.
-        Duration::from_secs(self.age.saturating_sub(1).into())
+        let age = self.now.since(self.live.opened);
+        Duration::from_secs(age.saturating_sub(1).into())
     }
 
     /// Whether it has not ended yet.

@@ -1,16 +1,17 @@
 //! What others may touch of a live tunnel.
 
 use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
 use atomic_waker::AtomicWaker;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Subject;
 use crate::{
     pool::backend::BackendId,
-    tunnel::{Cause, clock::Tick},
+    tunnel::{Cause, clock::Tick, counts::Meter},
     websocket::CloseCode,
 };
 
@@ -20,10 +21,12 @@ pub(super) struct Live {
     /// The tick at which it wants to be woken.
     pub(super) due: AtomicU32,
     pub(super) waker: AtomicWaker,
-    /// The backend that serves it.
-    pub(super) backend: AtomicU32,
-    /// The route that it came by.
-    pub(super) route: AtomicU64,
+    /// Which backend serves it.
+    pub(super) service: AtomicU32,
+    /// What it was opened for.
+    pub(super) subject: OnceLock<Arc<dyn Subject>>,
+    pub(super) client: Meter,
+    pub(super) backend: Meter,
     pub(super) opened: Tick,
     pub(super) order: OnceLock<&'static CloseOrder>,
     /// Whether it is to end without a word.
@@ -57,12 +60,14 @@ impl RouteId {
 }
 
 impl Live {
-    pub(super) fn new(backend: BackendId, opened: Tick) -> Self {
+    pub(super) fn new(service: BackendId, opened: Tick) -> Self {
         Self {
             due: AtomicU32::new(Tick::NEVER.to_bits()),
             waker: AtomicWaker::new(),
-            backend: AtomicU32::new(backend.to_bits()),
-            route: AtomicU64::new(RouteId::default().0),
+            service: AtomicU32::new(service.to_bits()),
+            subject: OnceLock::new(),
+            client: Meter::since(opened),
+            backend: Meter::since(opened),
             opened,
             order: OnceLock::new(),
             is_cut: AtomicBool::new(false),
@@ -71,12 +76,13 @@ impl Live {
         }
     }
 
-    pub(super) fn backend(&self) -> BackendId {
-        BackendId::from_bits(self.backend.load(Relaxed))
+    pub(super) fn service(&self) -> BackendId {
+        BackendId::from_bits(self.service.load(Relaxed))
     }
 
     pub(super) fn route(&self) -> RouteId {
-        RouteId(self.route.load(Relaxed))
+        let subject = self.subject.get();
+        subject.map_or(RouteId::default(), |subject| subject.route())
     }
 
     /// Takes the order, unless there is one already, and says whether it did.
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_others_may_touch_of_a_tunnel_is_small() {
-        // With the counts of its Arc that makes 80 bytes, a size of the allocator's.
-        assert!(size_of::<Live>() <= 64, "{}", size_of::<Live>());
+        // With the counts of its Arc it fits into 160 bytes, a size of the allocator's.
+        assert!(size_of::<Live>() <= 144, "{}", size_of::<Live>());
     }
 }

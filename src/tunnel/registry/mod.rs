@@ -3,6 +3,7 @@
 mod handle;
 mod live;
 mod place;
+mod subject;
 
 use std::sync::{
     Arc,
@@ -14,11 +15,15 @@ use tokio::sync::Notify;
 
 use self::live::Live;
 pub use self::{
-    handle::Handle,
+    handle::{Handle, Reading},
     live::{CloseOrder, RouteId},
     place::{FormerPlace, Place},
+    subject::{Description, Subject},
 };
-use super::clock::{Clock, Tick};
+use super::{
+    clock::{Clock, Tick},
+    counts::{Counts, Totals},
+};
 use crate::pool::backend::BackendId;
 
 /// Every live tunnel of the process, by the worker that it lives on.
@@ -33,6 +38,7 @@ pub struct Registry {
 struct Shard {
     clock: Clock,
     live: DashMap<u64, Arc<Live>>,
+    counts: Counts,
     /// Whether those that enter are to leave for another process.
     is_moving_out: AtomicBool,
 }
@@ -142,6 +148,16 @@ impl Registry {
         }
     }
 
+    /// What has been counted of all tunnels so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for shard in &self.workers {
+            totals.add(&shard.counts);
+        }
+        totals
+    }
+
     /// Tunnels that live now.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -187,9 +203,10 @@ impl Registry {
             let meant = shard
                 .live
                 .iter()
-                .filter(|live| is_meant(live.backend(), live.route()));
+                .filter(|live| is_meant(live.service(), live.route()));
             served.extend(meant.map(|live| Handle {
-                age: now.since(live.opened),
+                id: *live.key(),
+                now,
                 live: Arc::clone(&live),
             }));
         }

@@ -10,11 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Count, Shard,
-    live::{CloseOrder, Live, RouteId},
+    live::{CloseOrder, Live},
+    subject::Subject,
 };
 use crate::{
     pool::backend::BackendId,
-    tunnel::clock::{Clock, Tick},
+    tunnel::{
+        clock::{Clock, Tick},
+        counts::Here,
+    },
 };
 
 /// What is kept of the place that a tunnel had in another registry.
@@ -43,7 +47,8 @@ impl FormerPlace {
 
 impl Place {
     /// The tunnel's number, unique in the process.
-    pub(in crate::tunnel) fn id(&self) -> u64 {
+    #[must_use]
+    pub fn id(&self) -> u64 {
         self.id
     }
 
@@ -78,14 +83,32 @@ impl Place {
         self.shard.live.remove_if(&self.id, is_own);
     }
 
-    /// Sets the route that the tunnel came by.
-    pub fn came_by(&self, route: RouteId) {
-        self.live.route.store(route.0, Relaxed);
+    /// Says what the tunnel was opened for.
+    pub fn is_for(&self, subject: Arc<dyn Subject>) {
+        self.live.subject.get_or_init(|| subject);
+    }
+
+    /// What is read and counted of the client's side.
+    pub(in crate::tunnel) fn client(&self) -> Here<'_> {
+        Here {
+            clock: &self.shard.clock,
+            counts: &self.shard.counts.client,
+            meter: &self.live.client,
+        }
+    }
+
+    /// What is read and counted of the backend's side.
+    pub(in crate::tunnel) fn backend(&self) -> Here<'_> {
+        Here {
+            clock: &self.shard.clock,
+            counts: &self.shard.counts.backend,
+            meter: &self.live.backend,
+        }
     }
 
     /// Sets which backend serves the tunnel from now on.
     pub(in crate::tunnel) fn serve(&self, backend: BackendId) {
-        self.live.backend.store(backend.to_bits(), Relaxed);
+        self.live.service.store(backend.to_bits(), Relaxed);
     }
 
     /// Sets when the tunnel is woken next.

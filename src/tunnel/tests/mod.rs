@@ -1,6 +1,7 @@
 //! The rules of the tunnel, as claims that can fail.
 
 mod closings;
+mod counts;
 mod ends;
 mod exchange;
 mod life;

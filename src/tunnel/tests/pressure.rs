@@ -193,7 +193,7 @@ async fn a_tunnel_holds_memory_only_while_its_peer_takes_nothing() {
     }
     assert!(!tunnel.upward.holds_memory());
     assert!(!tunnel.downward.holds_memory());
-    assert_eq!(tunnel.upward.traffic(), traffic(message.len(), 1));
+    assert_eq!(tunnel.traffic().0, traffic(message.len(), 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +214,7 @@ async fn what_is_taken_at_once_is_never_held() {
 
     assert!(poll!(&mut tunnel).is_pending());
     assert!(!tunnel.upward.holds_memory());
-    assert_eq!(tunnel.upward.traffic(), traffic(message.len(), 1));
+    assert_eq!(tunnel.traffic().0, traffic(message.len(), 1));
 }
 
 /// Pushes frames until nothing is taken any more, and says how many bytes were.
