@@ -104,20 +104,24 @@ async fn cookies_lead_to_the_same_backends_though_nobody_has_configured_a_secret
 }
 
 #[tokio::test]
-async fn addresses_lead_to_the_same_backends() {
-    let backends = echo_cluster(2).await;
+async fn addresses_lead_to_the_same_backend_though_there_are_others_now() {
+    let backends = echo_cluster(4).await;
+    let by_address = "affinity = \"ip\"";
     let trusting = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]";
-    let mut old = Old::fronting(&backends, "affinity = \"ip\"", trusting).await;
-    let mut homes = Vec::new();
-    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"] {
-        // They leave, so they alone remember.
-        let home = old.connect(&[("x-forwarded-for", client)]).await.backend();
-        homes.push((client, home));
+    let mut old = Old::fronting(&backends[..1], by_address, trusting).await;
+    // So many that hashing alone would not lead them all there.
+    let clients = (1..=16).map(|number| format!("192.0.2.{number}"));
+    let clients: Vec<_> = clients.collect();
+    for client in &clients {
+        // They leave, so the proxy alone remembers.
+        old.connect(&[("x-forwarded-for", client)]).await;
     }
+    let pool = format!("{}\n{by_address}", listed(&backends));
+    old.site.configure_pool(&pool, trusting);
     let heir = old.is_upgraded().await;
-    for (client, home) in homes.into_iter().rev() {
+    for client in &clients {
         let again = old.connect(&[("x-forwarded-for", client)]).await;
-        assert_eq!(again.backend(), home, "{client}");
+        assert_eq!(again.backend(), backends[0].address, "{client}");
     }
     old.ends_with(heir).await;
 }
