@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longwire::{config::Intent, websocket::CloseCode};
+use longwire::{config::Intent, tunnel::registry::RouteId, websocket::CloseCode};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -79,6 +79,39 @@ async fn tunnels_of_a_removed_route_are_drained_where_that_is_wanted_though_thei
     assert_eq!(close.reason.as_str(), "removed from the configuration");
     sleep(Duration::from_secs(20)).await;
     assert_eq!(kept.echo("still here").await, "still here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_route_is_known_as_long_as_it_has_tunnels_whatever_is_reloaded_meanwhile() {
+    in_slow_motion();
+    let backends = echo_cluster(2).await;
+    let of = |routes: &str| {
+        let pools = backends.iter().zip(["a", "b"]).map(|(backend, name)| {
+            let address = backend.address;
+            format!(
+                "[[route]]\npath = \"/{name}\"\npool = \"{name}\"\n\
+                 [pool.{name}]\nbackends = [\"{address}\"]\n"
+            )
+        });
+        let pools: String = pools.collect();
+        format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{routes}\n{pools}")
+    };
+    let leading = |pool| of(&format!("[[route]]\npath = \"/gone\"\npool = \"{pool}\""));
+    let proxy = Proxy::with_config(&leading("a")).await;
+    let is_known = || proxy.registry.knows(RouteId::of("*/gone"));
+    let first = proxy.connect_to("/gone", &[]).await;
+    for version in [leading("b"), of(""), leading("b")] {
+        proxy.reload_as(&version).await.unwrap();
+    }
+    let second = proxy.connect_to("/gone", &[]).await;
+    proxy.reload_as(&of("")).await.unwrap();
+
+    drop(second);
+    until(|| proxy.registry.len() == 1).await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(is_known());
+    drop(first);
+    until(|| !is_known()).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,7 +130,8 @@ impl Terms {
         let mut pools = self.pools.iter();
         let pool = pools.find(|pool| pool.name() == past.pool);
         let pool = pool.ok_or(Unfit::Pool)?;
-        let label = self.routes.label(&past.route, pool, now, &self.counts);
+        let name = self.registry.route(&past.route);
+        let label = self.routes.label(name, pool, now, &self.counts);
         let replay = reconnect.as_ref().map(|script| {
             let replay = script.replay(&label).ok_or(Unfit::Handshake)?;
             Ok::<_, Unfit>(Arc::new(replay))

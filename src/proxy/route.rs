@@ -9,7 +9,10 @@ use super::counts::{Counts, RouteCounts};
 use crate::{
     config::{self, HostPattern, OnBackendLoss, Refusal},
     pool::Pool,
-    tunnel::{Policy, registry::RouteId},
+    tunnel::{
+        Policy,
+        registry::{Registry, RouteId},
+    },
 };
 
 /// The pools that there are now, of which a reload makes others.
@@ -38,7 +41,7 @@ pub(super) struct Route {
 #[derive(Debug)]
 pub(super) struct Label {
     /// The route's host and path, as they are logged.
-    pub(super) route: String,
+    pub(super) route: Arc<str>,
     pub(super) id: RouteId,
     pub(super) counts: Arc<RouteCounts>,
     /// The pool that it led to.
@@ -58,16 +61,13 @@ impl Routes {
         config: &config::Config,
         pools: &[Arc<Pool>],
         now: &Pools,
+        registry: &Registry,
         counts: &Counts,
     ) -> Self {
         let route = |route: &config::Route| {
+            let name = registry.route(&route.to_string());
             Arc::new(Route {
-                label: Arc::new(Label::new(
-                    route.to_string(),
-                    &pools[route.pool],
-                    now,
-                    counts,
-                )),
+                label: Arc::new(Label::new(name, &pools[route.pool], now, counts)),
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
@@ -92,7 +92,7 @@ impl Routes {
     /// The label of a route of that name to `pool`, shared with it if there is one.
     pub(super) fn label(
         &self,
-        route: &str,
+        route: Arc<str>,
         pool: &Pool,
         now: &Pools,
         counts: &Counts,
@@ -100,7 +100,7 @@ impl Routes {
         let mut labels = self.routes.iter().map(|route| &route.label);
         let known = labels.find(|label| label.route == route && label.pool.name() == pool.name());
         known.map_or_else(
-            || Arc::new(Label::new(route.to_owned(), pool, now, counts)),
+            || Arc::new(Label::new(route, pool, now, counts)),
             Arc::clone,
         )
     }
@@ -114,7 +114,7 @@ impl Routes {
 }
 
 impl Label {
-    fn new(route: String, pool: &Pool, now: &Pools, counts: &Counts) -> Self {
+    fn new(route: Arc<str>, pool: &Pool, now: &Pools, counts: &Counts) -> Self {
         Self {
             id: RouteId::of(&route),
             counts: counts.of(&route, pool.name()),
@@ -204,9 +204,10 @@ mod tests {
             &config,
             &[Arc::new(pool)],
             &Pools::default(),
+            &Registry::new(1),
             &Counts::default(),
         );
-        routes.find(host, path).unwrap().label.route.clone()
+        routes.find(host, path).unwrap().label.route.to_string()
     }
 
     #[test]

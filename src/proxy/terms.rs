@@ -59,7 +59,7 @@ impl Terms {
         counts: Arc<Counts>,
     ) -> Self {
         Self {
-            routes: Routes::new(config, pools, now, &counts),
+            routes: Routes::new(config, pools, now, &registry, &counts),
             nowhere: counts.nowhere(),
             counts,
             pools: pools.into(),

@@ -24,7 +24,7 @@ pub(super) async fn draining(mut charge: watch::Receiver<Charge>, registry: Arc<
     while charge.has_changed().is_ok() {
         changes.mark_unchanged();
         charge.mark_unchanged();
-        if all_orders(&charge).is_empty() {
+        if all_orders(&charge.borrow(), &registry).is_empty() {
             tokio::select! {
                 _ = changes.changed() => {}
                 _ = charge.changed() => {}
@@ -47,7 +47,7 @@ async fn drain(
     loop {
         changes.mark_unchanged();
         charge.mark_unchanged();
-        let orders = all_orders(charge);
+        let orders = all_orders(&charge.borrow(), registry);
         if orders.is_empty() {
             return;
         }
@@ -72,12 +72,12 @@ async fn drain(
 }
 
 /// What the tunnels of those backends are told that are to lose them.
-fn all_orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrder)> {
+fn all_orders(charge: &Charge, registry: &Registry) -> Vec<(Whose, &'static CloseOrder)> {
     let Charge {
         pool,
         removed,
         removed_routes,
-    } = &*charge.borrow();
+    } = charge;
     let now = Instant::now();
     let code = pool.drain().code;
     let draining = pool.backends().iter().filter(|member| pool.drains(member));
@@ -89,12 +89,10 @@ fn all_orders(charge: &watch::Receiver<Charge>) -> Vec<(Whose, &'static CloseOrd
         Removed::Keep => None,
         Removed::Drain => {
             let backends = pool.former().map(Whose::Backend);
-            let routes = removed_routes.iter().copied().map(Whose::Route);
-            Some(
-                backends
-                    .chain(routes)
-                    .map(|whose| (whose, orders::removed(code))),
-            )
+            let routes = removed_routes.iter().copied();
+            let routes = routes.filter(|route| registry.knows(*route));
+            let all = backends.chain(routes.map(Whose::Route));
+            Some(all.map(|whose| (whose, orders::removed(code))))
         }
     };
     draining.chain(removed.into_iter().flatten()).collect()
@@ -104,5 +102,67 @@ fn order(state: State, code: DrainCode) -> &'static CloseOrder {
     match state {
         State::Down => orders::down(code),
         _ => orders::draining(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        pin::pin,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        task::{Context, Wake, Waker},
+        time::Duration,
+    };
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{config::Config, pool::Pool, tunnel::registry::RouteId};
+
+    /// Whether a task has been woken.
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    /// The charge of a pool that has lost that route.
+    fn without(route: &str) -> Charge {
+        let text = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+                    [pool.a]\nbackends = [\"127.0.0.1:1\"]";
+        let config = Config::parse(text, "test", Path::new("")).unwrap();
+        let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
+        Charge {
+            pool: Arc::new(pool),
+            removed: Removed::Drain,
+            removed_routes: vec![RouteId::of(route)],
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tunnels_of_a_removed_route_are_looked_for_until_nobody_has_to_do_with_it() {
+        let registry = Arc::new(Registry::new(1));
+        let name = registry.route("*/gone");
+        let (_charge, charged) = watch::channel(without("*/gone"));
+        let mut draining = pin!(draining(charged, Arc::clone(&registry)));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut looks = async || {
+            let mut looks = 0;
+            for _ in 0..10 {
+                let cx = &mut Context::from_waker(&waker);
+                assert!(draining.as_mut().poll(cx).is_pending());
+                advance(Duration::from_secs(1)).await;
+                looks += usize::from(woken.0.swap(false, Relaxed));
+            }
+            looks
+        };
+        assert_eq!(looks().await, 10, "a tunnel may open yet");
+        drop(name);
+        assert_eq!(looks().await, 0);
     }
 }

@@ -1,11 +1,7 @@
 //! A new configuration takes effect on a server that runs: what it needs is
 //! [prepared](super::prepared), and nothing can fail any more.
 
-use std::{
-    collections::{HashMap, HashSet},
-    mem,
-    sync::Arc,
-};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use super::{
     Server, StartError,
@@ -17,7 +13,7 @@ use super::{
 use crate::{
     config::{self, Config},
     pool::Pool,
-    tunnel::registry::{Handle, RouteId},
+    tunnel::registry::RouteId,
 };
 
 /// Why a new configuration does not take effect.
@@ -56,7 +52,7 @@ impl Server {
     }
 
     /// Takes note of the routes that are not in `config` any more. They are remembered as long as
-    /// they have tunnels.
+    /// anybody has to do with them.
     fn change_routes(&mut self, config: &Config) -> Count {
         let before = destinations(&self.config);
         let after = destinations(config);
@@ -74,13 +70,9 @@ impl Server {
         let removed = before.into_iter().filter(|(id, _)| !after.contains_key(id));
         let removed = removed.map(|(id, (pool, _))| (id, pool.to_owned()));
         let removed: Vec<_> = removed.collect();
-        let tunnels = self
-            .shared
-            .registry
-            .tunnels(|_, route| !after.contains_key(&route));
-        let used: HashSet<_> = tunnels.iter().map(Handle::route).collect();
+        let registry = &self.shared.registry;
         self.removed_routes
-            .retain(|(route, _)| used.contains(route));
+            .retain(|(route, _)| !after.contains_key(route) && registry.knows(*route));
         self.removed_routes.extend(removed);
         count
     }

@@ -97,7 +97,7 @@ impl Record {
                 query: self.asked.query.clone(),
             },
             age,
-            route: label.route.clone(),
+            route: label.route.to_string(),
             pool: label.pool.name().to_owned(),
             backend: service.backend.address().clone(),
             served_for: age.saturating_sub(since),

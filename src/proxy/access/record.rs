@@ -129,7 +129,7 @@ impl Record {
     }
 
     pub(super) fn route_name(&self) -> Option<&str> {
-        self.label.get().map(|label| label.route.as_str())
+        self.label.get().map(|label| &*label.route)
     }
 
     pub(super) fn pool_name(&self) -> Option<&str> {

@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     Description,
-    live::{CloseOrder, Live, RouteId},
+    live::{CloseOrder, Live},
+    routes::RouteId,
 };
 use crate::{
     pool::backend::BackendId,

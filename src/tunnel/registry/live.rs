@@ -6,9 +6,8 @@ use std::sync::{
 };
 
 use atomic_waker::AtomicWaker;
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::Subject;
+use super::{Subject, routes::RouteId};
 use crate::{
     pool::backend::BackendId,
     tunnel::{Cause, clock::Tick, counts::Meter},
@@ -36,10 +35,6 @@ pub(super) struct Live {
     pub(super) has_ended: AtomicBool,
 }
 
-/// What stands for a route: the same for one of the same name, whatever else is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct RouteId(pub(super) u64);
-
 /// A wish that a tunnel be closed by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseOrder {
@@ -49,14 +44,6 @@ pub struct CloseOrder {
     pub code: CloseCode,
     /// The same in words. At most 123 bytes.
     pub reason: &'static str,
-}
-
-impl RouteId {
-    /// The route that is called so.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        Self(xxh3_64(name.as_bytes()))
-    }
 }
 
 impl Live {

@@ -3,6 +3,7 @@
 mod handle;
 mod live;
 mod place;
+mod routes;
 mod subject;
 
 use std::sync::{
@@ -13,13 +14,14 @@ use std::sync::{
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
-use self::live::Live;
 pub use self::{
     handle::{Handle, Reading},
-    live::{CloseOrder, RouteId},
+    live::CloseOrder,
     place::{FormerPlace, Place},
+    routes::RouteId,
     subject::{Description, Subject},
 };
+use self::{live::Live, routes::Names};
 use super::{
     clock::{Clock, Tick},
     counts::{Counts, Totals},
@@ -31,6 +33,7 @@ use crate::pool::backend::BackendId;
 pub struct Registry {
     workers: Box<[Arc<Shard>]>,
     count: Arc<Count>,
+    routes: Names,
 }
 
 /// The live tunnels of one worker, and its clock.
@@ -60,6 +63,7 @@ impl Registry {
         Self {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             count: Arc::default(),
+            routes: Names::default(),
         }
     }
 
@@ -103,6 +107,19 @@ impl Registry {
             shard,
             count: Arc::clone(&self.count),
         }
+    }
+
+    /// The name of a route, to be kept by whoever has to do with it: routes, requests that have found
+    /// theirs, tunnels that came by one.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Arc<str> {
+        self.routes.share(name)
+    }
+
+    /// Whether anybody has to do with that route.
+    #[must_use]
+    pub fn knows(&self, route: RouteId) -> bool {
+        self.routes.is_kept(route)
     }
 
     /// Moves the clock of the worker with that number on, and wakes its tunnels that are due.
