@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 
 use super::rig::{Files, one_way};
 use crate::handover::{
-    Error, Fate, PredecessorError, Program, StartError, Successor,
+    Channel, Error, Fate, PredecessorError, Program, StartError, Successor,
     predecessor::{checked, is_trusted, predecessor},
     program::path_of,
 };
@@ -52,17 +52,23 @@ async fn is_gone(id: u32) {
     panic!("it still exists");
 }
 
-fn refusal(started: Result<(crate::handover::Channel, Successor), StartError>) -> StartError {
+fn refusal(started: Result<(Channel, Successor), StartError>) -> StartError {
     match started {
         Ok(_) => panic!("it is started"),
         Err(error) => error,
     }
 }
 
+/// An argument that skips no test, and by which a process knows that the next one has started it.
+const ROLE: &str = "--skip=none at all";
+
 #[tokio::test]
 async fn the_program_is_started_again_with_a_channel_in_the_place_of_its_standard_input() {
-    let role = "handover::tests::processes::a_process_that_takes_over";
-    let arguments = ["--exact", role, "--ignored", "--nocapture"];
+    if env::args().any(|argument| argument == ROLE) {
+        take_over().await;
+    }
+    let name = "the_program_is_started_again_with_a_channel_in_the_place_of_its_standard_input";
+    let arguments = ["--exact", &*full(name), "--nocapture", ROLE];
     let program = Program::new(env::current_exe().unwrap(), arguments);
 
     let (channel, successor) = program.start_again().unwrap();
@@ -79,12 +85,9 @@ async fn the_program_is_started_again_with_a_channel_in_the_place_of_its_standar
     assert!(matches!(successor.give_up().await, Fate::Ended(status) if status.code() == Some(7)));
 }
 
-#[tokio::test]
-#[ignore = "another test runs it, as a process of its own"]
-async fn a_process_that_takes_over() {
-    let Some(channel) = predecessor().unwrap() else {
-        return;
-    };
+/// Reports what this process was given, and ends.
+async fn take_over() {
+    let channel = predecessor().unwrap().unwrap();
     let (mut sender, ..) = channel.greet().await.unwrap();
     let mut rest = Vec::new();
     let count = ["-c", "ls -l /proc/self/fd | grep -c socket"];
@@ -104,6 +107,12 @@ async fn a_process_that_takes_over() {
     process::exit(7);
 }
 
+/// How the test of that name here is called on the command line.
+fn full(test: &str) -> String {
+    let (_, path) = module_path!().split_once("::").unwrap();
+    format!("{path}::{test}")
+}
+
 #[test]
 fn the_program_that_runs_knows_how_it_was_started() {
     let program = Program::running().unwrap();
@@ -113,23 +122,29 @@ fn the_program_that_runs_knows_how_it_was_started() {
     assert_eq!(program.arguments, arguments);
 }
 
-#[test]
-fn files_for_which_there_is_no_room_are_missed_and_those_of_later_frames_come() {
-    let role = "handover::tests::processes::a_process_with_few_open_files";
+/// Set where a test runs in a process of its own.
+const ALONE: &str = "LONGWIRE_TEST_ALONE";
+
+/// Whether the test of that name runs in a process of its own, where it disturbs no other. If it does
+/// not, it does so now.
+fn runs_alone(test: &str) -> bool {
+    if env::var_os(ALONE).is_some() {
+        return true;
+    }
     let output = process::Command::new(env::current_exe().unwrap())
-        .args(["--exact", role, "--ignored"])
+        .args(["--exact", &full(test)])
+        .env(ALONE, "")
         .output();
-    let output = output.unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    let told = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(told.contains("1 passed"), "{told}");
+    false
 }
 
 #[tokio::test]
-#[ignore = "another test runs it, as a process of its own"]
-async fn a_process_with_few_open_files() {
+async fn files_for_which_there_is_no_room_are_missed_and_those_of_later_frames_come() {
+    if !runs_alone("files_for_which_there_is_no_room_are_missed_and_those_of_later_frames_come") {
+        return;
+    }
     let files = Files::new(1);
     let (mut sender, mut receiver) = one_way();
     sender.send("", &files.some(60)).await.unwrap();
