@@ -6,9 +6,10 @@ use tokio::{io::DuplexStream, time::Instant};
 
 use super::{
     odd_sockets::Broken,
+    peer::{Peer, Spelling, encode},
     rig::{
-        CLOSE, PINGING, Peer, QUIET, Running, SHUTDOWN, Spelling, bare, close_all, encode, open,
-        pass, patiently, seconds_since, traffic,
+        CLOSE, PINGING, QUIET, Running, SHUTDOWN, bare, close_all, open, pass, patiently,
+        seconds_since, traffic,
     },
 };
 use crate::{

@@ -9,7 +9,8 @@ use tokio::{
 
 use super::{
     odd_sockets::Hoarder,
-    rig::{QUIET, bare, pass, patiently, settle, whole_frame},
+    peer::whole_frame,
+    rig::{QUIET, bare, pass, patiently, settle},
     wandering::Wandering,
 };
 use crate::{

@@ -16,9 +16,10 @@ use tokio::{
 
 use super::{
     odd_sockets::Prompt,
+    peer::Peer,
     rig::{
-        PINGING, Peer, QUIET, Running, bare, open, open_with, pass, patiently, seconds_since,
-        settle, ticking_registry,
+        PINGING, QUIET, Running, bare, open, open_with, pass, patiently, seconds_since, settle,
+        ticking_registry,
     },
 };
 use crate::{

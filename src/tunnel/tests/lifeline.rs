@@ -16,7 +16,10 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use super::rig::{BUFFER, Peer, Running, bare};
+use super::{
+    peer::Peer,
+    rig::{BUFFER, Running, bare},
+};
 use crate::{
     pool::backend::BackendId,
     stream::Socket,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::{
-    rig::{PINGING, Peer, QUIET, SHUTDOWN, Spelling, close_all, encode, pass, traffic},
+    peer::{Peer, Spelling, encode},
+    rig::{PINGING, QUIET, SHUTDOWN, close_all, pass, traffic},
     sockets::{open_tcp, open_tcp_with, reset},
 };
 use crate::tunnel::{Cause, Party, Policy, pipe, watch::LONG};

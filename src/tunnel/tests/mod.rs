@@ -11,6 +11,7 @@ mod moving;
 mod moving_in_time;
 mod odd_sockets;
 mod passing;
+mod peer;
 mod pressure;
 mod rescue;
 mod rescue_refused;

@@ -9,9 +9,8 @@ use tokio::{io::duplex, net::TcpStream};
 use super::{
     lifeline::{Lifeline, Mortal, rescued},
     odd_sockets::Counted,
-    rig::{
-        BUFFER, Peer, QUIET, Running, SHUTDOWN, Spelling, bare, close_all, encode, settle, traffic,
-    },
+    peer::{Peer, Spelling, encode},
+    rig::{BUFFER, QUIET, Running, SHUTDOWN, bare, close_all, settle, traffic},
     sockets::tcp_pair,
     streams::{
         bytes_pass_unchanged, frames_pass_unchanged, mostly_plain_buffers, odd_byte, step_or_move,

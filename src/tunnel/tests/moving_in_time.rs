@@ -6,11 +6,9 @@ use tokio::{io::duplex, task::JoinHandle, time::Instant};
 
 use super::{
     lifeline::{Mortal, search},
+    peer::Peer,
     rescue::KEPT,
-    rig::{
-        BUFFER, PINGING, Peer, QUIET, bare, pass, patiently, seconds_since, settle,
-        ticking_registry,
-    },
+    rig::{BUFFER, PINGING, QUIET, bare, pass, patiently, seconds_since, settle, ticking_registry},
     wandering::{Wandering, unpacked},
 };
 use crate::{

@@ -7,7 +7,8 @@ use tokio::io::{AsyncWriteExt, duplex};
 
 use super::{
     odd_sockets::Counted,
-    rig::{BUFFER, PINGING, Peer, QUIET, Running, bare, open, pass, settle, traffic},
+    peer::Peer,
+    rig::{BUFFER, PINGING, QUIET, Running, bare, open, pass, settle, traffic},
     streams::{buffers, bytes_pass_unchanged, frames_pass_unchanged, odd_byte, step, stream},
 };
 use crate::{

@@ -10,9 +10,8 @@ use tokio::{
 
 use super::{
     odd_sockets::Hoarder,
-    rig::{
-        BUFFER, Peer, QUIET, Running, bare, open, open_with, pass, seconds_since, settle, traffic,
-    },
+    peer::Peer,
+    rig::{BUFFER, QUIET, Running, bare, open, open_with, pass, seconds_since, settle, traffic},
 };
 use crate::{
     pool::backend::BackendId,

@@ -6,9 +6,10 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 
 use super::{
     lifeline::{Mortal, open_rescued, rescued},
+    peer::Peer,
     rig::{
-        BUFFER, CLOSE, PINGING, Peer, QUIET, SHUTDOWN, close_all, pass, patiently, seconds_since,
-        settle, traffic,
+        BUFFER, CLOSE, PINGING, QUIET, SHUTDOWN, close_all, pass, patiently, seconds_since, settle,
+        traffic,
     },
 };
 use crate::{

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
     lifeline::{Lifeline, Mortal, open_rescued, rescued},
+    peer::Peer,
     rescue::KEPT,
-    rig::{BUFFER, CLOSE, PINGING, Peer, QUIET, SHUTDOWN, close_all, pass, settle},
+    rig::{BUFFER, CLOSE, PINGING, QUIET, SHUTDOWN, close_all, pass, settle},
 };
 use crate::{
     tunnel::{Cause, Party},

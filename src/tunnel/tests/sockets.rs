@@ -5,7 +5,10 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::rig::{Peer, QUIET, Running, bare, patiently, traffic};
+use super::{
+    peer::Peer,
+    rig::{QUIET, Running, bare, patiently, traffic},
+};
 use crate::{
     tunnel::{Cause, Party, Policy},
     websocket::Role,

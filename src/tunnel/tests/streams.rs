@@ -4,7 +4,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     exchange::{Answers, Buffers, Exchange, Step},
-    rig::{Spelling, encode, traffic},
+    peer::{Spelling, encode},
+    rig::traffic,
 };
 use crate::{tunnel::Party, websocket::Role};
 
