@@ -10,8 +10,8 @@ use std::{
 
 use longwire::pool::{Pool, standing::State};
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
-    time::{sleep, timeout},
+    sync::{Notify, mpsc::UnboundedReceiver},
+    time::timeout,
 };
 
 use crate::support::{
@@ -176,8 +176,10 @@ async fn nobody_is_refused_while_reloads_come_one_after_the_other() {
     };
     let proxy = Arc::new(Proxy::with_config(&text(0)).await);
     let is_over = Arc::new(AtomicBool::new(false));
+    let visited = Arc::new(Notify::new());
     let clients = (0..4).map(|_| {
         let (proxy, is_over) = (Arc::clone(&proxy), Arc::clone(&is_over));
+        let visited = Arc::clone(&visited);
         tokio::spawn(async move {
             let (mut kept, mut visits) = (proxy.raw().await, 0);
             while !is_over.load(Relaxed) {
@@ -185,6 +187,7 @@ async fn nobody_is_refused_while_reloads_come_one_after_the_other() {
                 let mut tunnel = proxy.connect().await;
                 assert_eq!(tunnel.echo("hello").await, "hello");
                 visits += 1;
+                visited.notify_waiters();
             }
             visits
         })
@@ -192,7 +195,8 @@ async fn nobody_is_refused_while_reloads_come_one_after_the_other() {
     let clients: Vec<_> = clients.collect();
     for round in 1..=100 {
         proxy.reload_as(&text(round)).await.unwrap();
-        sleep(Duration::from_millis(5)).await;
+        let visit = timeout(PATIENCE, visited.notified()).await;
+        visit.expect("somebody is served");
     }
     is_over.store(true, Relaxed);
     for client in clients {
