@@ -20,6 +20,13 @@ use crate::{frames::Framed, target};
 pub const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
 
+/// What a client asks for.
+pub enum Request {
+    Plain,
+    /// A WebSocket, with this key.
+    WebSocket(Vec<u8>),
+}
+
 /// Accepts for ever.
 pub fn serve(address: SocketAddr) -> io::Result<()> {
     serve_each(address, converse)
@@ -52,22 +59,31 @@ where
 async fn converse(mut socket: TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let mut inbox = BytesMut::with_capacity(1024);
+    while let Some(request) = next_request(&mut socket, &mut inbox).await? {
+        match request {
+            Request::Plain => socket.write_all(ANSWER).await?,
+            Request::WebSocket(key) => {
+                socket.write_all(accepting(&key).as_bytes()).await?;
+                return echo(Framed::new(socket, inbox, false)).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The next request, unless the client has left. What comes behind it stays in the inbox.
+pub async fn next_request(
+    socket: &mut TcpStream,
+    inbox: &mut BytesMut,
+) -> io::Result<Option<Request>> {
     loop {
-        let (length, key) = loop {
-            if let Some(head) = head(&inbox)? {
-                break head;
-            }
-            if socket.read_buf(&mut inbox).await? == 0 {
-                return Ok(());
-            }
-        };
-        inbox.advance(length);
-        let Some(key) = key else {
-            socket.write_all(ANSWER).await?;
-            continue;
-        };
-        socket.write_all(accepting(&key).as_bytes()).await?;
-        return echo(Framed::new(socket, inbox, false)).await;
+        if let Some((length, request)) = request(inbox)? {
+            inbox.advance(length);
+            return Ok(Some(request));
+        }
+        if socket.read_buf(inbox).await? == 0 {
+            return Ok(None);
+        }
     }
 }
 
@@ -80,8 +96,8 @@ pub fn accepting(key: &[u8]) -> String {
     )
 }
 
-/// The length of a request's head, once it is whole, and the key if it asks for a WebSocket.
-pub fn head(bytes: &[u8]) -> io::Result<Option<(usize, Option<Vec<u8>>)>> {
+/// A request and the length of its head, once that is whole.
+fn request(bytes: &[u8]) -> io::Result<Option<(usize, Request)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let status = request.parse(bytes).map_err(io::Error::other)?;
@@ -89,9 +105,9 @@ pub fn head(bytes: &[u8]) -> io::Result<Option<(usize, Option<Vec<u8>>)>> {
         .headers
         .iter()
         .find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"))
-        .map(|header| header.value.to_vec());
+        .map(|header| Request::WebSocket(header.value.to_vec()));
     Ok(match status {
-        httparse::Status::Complete(length) => Some((length, key)),
+        httparse::Status::Complete(length) => Some((length, key.unwrap_or(Request::Plain))),
         httparse::Status::Partial => None,
     })
 }

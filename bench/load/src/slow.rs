@@ -7,9 +7,9 @@
 use std::{cell::Cell, io, net::SocketAddr, path::Path, rc::Rc, time::Duration};
 
 use anyhow::{Context, bail};
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, stdin},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin},
     net::TcpStream,
     runtime,
     sync::{mpsc, oneshot},
@@ -17,7 +17,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{backend, frames::Framed, journal::Journal};
+use crate::{
+    backend::{self, Request},
+    frames::Framed,
+    journal::Journal,
+};
 
 struct Backend {
     journal: Journal,
@@ -81,18 +85,11 @@ impl Backend {
     async fn converse(self: Rc<Self>, mut socket: TcpStream) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let mut inbox = BytesMut::with_capacity(1024);
-        let (length, key) = loop {
-            if let Some(head) = backend::head(&inbox)? {
-                break head;
-            }
-            if socket.read_buf(&mut inbox).await? == 0 {
-                // A health check only connects.
-                return Ok(());
-            }
-        };
-        inbox.advance(length);
-        let Some(key) = key else {
-            return socket.write_all(backend::ANSWER).await;
+        let key = match backend::next_request(&mut socket, &mut inbox).await? {
+            Some(Request::WebSocket(key)) => key,
+            Some(Request::Plain) => return socket.write_all(backend::ANSWER).await,
+            // A health check only connects.
+            None => return Ok(()),
         };
         self.journal.note(format_args!("asked"));
         let (done, is_done) = oneshot::channel();

@@ -12,10 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, stdin},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin},
     net::TcpStream,
     runtime,
     sync::watch,
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    backend,
+    backend::{self, Request},
     client::{self, Answer},
     conversation::{self, Account, End, Mood},
     frames::Framed,
@@ -112,22 +112,15 @@ pub fn run(
 async fn converse(mut socket: TcpStream, period: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let mut inbox = BytesMut::with_capacity(1024);
-    let (length, key) = loop {
-        if let Some(head) = backend::head(&inbox)? {
-            break head;
+    match backend::next_request(&mut socket, &mut inbox).await? {
+        Some(Request::WebSocket(key)) => {
+            let answer = backend::accepting(&key);
+            socket.write_all(answer.as_bytes()).await?;
+            conversation::answer(socket, inbox, conversation::pace(period, 0.5)).await
         }
-        if socket.read_buf(&mut inbox).await? == 0 {
-            return Ok(());
-        }
-    };
-    inbox.advance(length);
-    let Some(key) = key else {
-        return socket.write_all(backend::ANSWER).await;
-    };
-    socket
-        .write_all(backend::accepting(&key).as_bytes())
-        .await?;
-    conversation::answer(socket, inbox, conversation::pace(period, 0.5)).await
+        Some(Request::Plain) => socket.write_all(backend::ANSWER).await,
+        None => Ok(()),
+    }
 }
 
 impl Talk {
