@@ -1,13 +1,12 @@
 //! What is counted of tunnels is what has passed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::advance;
 
 use super::{
-    rig::{
-        PINGING, Peer, QUIET, Running, Spelling, encode, open, pass, patiently, settle, traffic,
-    },
+    peer::{Peer, Spelling, encode},
+    rig::{PINGING, QUIET, Running, SHUTDOWN, close_all, open, pass, patiently, settle, traffic},
     sockets::open_tcp,
 };
 use crate::{
@@ -113,7 +112,7 @@ async fn the_counts_of_all_are_those_of_each_together() {
     client.close(1000).await;
     backend.close(1000).await;
     drop((client, backend));
-    let registry = std::sync::Arc::clone(&tunnel.registry);
+    let registry = Arc::clone(&tunnel.registry);
     let ended = tunnel.ended().await;
     assert_eq!(ended.from_client.messages, from_client.messages);
     assert_eq!(ended.from_backend.messages, from_backend.messages);
@@ -124,7 +123,7 @@ async fn the_counts_of_all_are_those_of_each_together() {
 #[tokio::test(start_paused = true)]
 async fn what_is_dropped_after_our_close_does_not_count() {
     let (mut client, mut backend, tunnel) = open(QUIET);
-    super::rig::close_all(&tunnel.registry, &super::rig::SHUTDOWN);
+    close_all(&tunnel.registry, &SHUTDOWN);
     backend.hears_close().await;
     client.say("too late").await;
     settle().await;
@@ -171,7 +170,7 @@ async fn the_round_trip_of_each_leg_is_from_our_ping_to_its_own_pong() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_answer_is_counted_as_dead() {
     let (client, mut backend, tunnel) = open(PINGING);
-    let registry = std::sync::Arc::clone(&tunnel.registry);
+    let registry = Arc::clone(&tunnel.registry);
     let client = tokio::spawn(client.oblige());
     backend.hears_ping().await;
     tunnel.ended().await;
