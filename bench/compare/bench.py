@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from . import accounting
-from .failure import Failure
-from .load import Answer, Load
-from .peers import Peer, Role, Wiring
-from .processes import Cpus, Ports, Process, wait_for_port
+from rig import accounting
+from rig.equipment import Equipment
+from rig.failure import Failure
+from rig.load import Answer, Load
+from rig.peers import Peer, Role, Wiring
+from rig.processes import Process, wait_for_port
 
 # How many seconds longer than told an order may take.
 _PATIENCE = 20
@@ -116,33 +116,28 @@ class Bench:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What benches are made with."""
+    """Where benches are made."""
 
-    load: Path
-    cpus: Cpus
-    ports: Ports
-    # How many files a process may open.
-    files: int
-    folder: Path
+    equipment: Equipment
 
     @contextmanager
     def bench(self, peer: Peer, *, is_tls: bool) -> Iterator[Bench]:
         """Starts everything afresh. All of it is gone at the end."""
-        folder = self.folder / peer.name
-        folder.mkdir(parents=True, exist_ok=True)
-        plain, tls, backend = (self.ports.take() for _ in range(3))
-        wiring = Wiring(plain, tls, backend, folder, self.files, is_tls, self.load)
+        equipment = self.equipment
+        folder = equipment.folder_of(peer.name)
+        plain, tls, backend = (equipment.ports.take() for _ in range(3))
+        wiring = Wiring(plain, tls, backend, folder, equipment.files, is_tls, equipment.load)
         is_direct = peer.role is Role.DIRECT
         target = backend if is_direct else tls if is_tls else plain
         with ExitStack() as running:
             load = running.enter_context(
                 Load(
-                    self.load,
+                    equipment.load,
                     backend=backend,
                     target=target,
                     # The backend speaks no TLS.
                     tls=is_tls and not is_direct,
-                    cpu=self.cpus.load,
+                    cpu=equipment.cpus.load,
                     folder=folder,
                 )
             )
@@ -150,12 +145,7 @@ class Workshop:
             proxy = None
             if not is_direct:
                 proxy = running.enter_context(
-                    Process(
-                        peer.configure(wiring),
-                        cpu=self.cpus.proxy,
-                        log=folder / "proxy.log",
-                        environment=peer.environment,
-                    )
+                    equipment.proxy(peer.configure(wiring), folder, peer.environment)
                 )
                 wait_for_port(target, proxy)
             yield Bench(peer, is_tls, load, proxy)

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .peers import Peer, Role
+from rig.peers import Peer, Role
+
 from .rounds import Rounds
 from .summary import Cell, Row, Summary
 

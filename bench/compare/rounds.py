@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from rig.failure import Failure
+from rig.peers import Peer
+from rig.rounds import in_turn
+
 from .bench import Usage, Workshop
-from .failure import Failure
 from .pace import Pace
-from .peers import Peer
 from .scenarios import ADDED, Figure, Reading, Scenario
 
 SCHEMES = ("ws", "wss")
@@ -53,11 +55,8 @@ class Rounds:
 
     def _scenario(self, number: int, scenario: Scenario, scheme: str) -> None:
         peers = [peer for peer in self.peers if peer.takes_part_in(scenario.name)]
-        # Another one begins in each round.
-        first = (number - 1) % len(peers) if peers else 0
         turns = [
-            _Turn(number, scenario, scheme, peer, self.pace)
-            for peer in peers[first:] + peers[:first]
+            _Turn(number, scenario, scheme, peer, self.pace) for peer in in_turn(number, peers)
         ]
         try:
             if scenario.rest:

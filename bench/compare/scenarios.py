@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from rig.failure import Failure
+from rig.peers import Role
+
 from .bench import Bench, Measurement, Usage
-from .failure import Failure
 from .pace import Pace
-from .peers import Role
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from statistics import median
 
-from .peers import Peer, Role
+from rig.peers import Peer, Role
+
 from .rounds import Record, Rounds
 from .scenarios import Figure, Scenario
 

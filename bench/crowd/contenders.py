@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compare.peers import Peer, Role, Wiring
+from rig import peers
+from rig.peers import Peer, Wiring
 
 STORMS = frozenset({"kill", "cold", "blink"})
 # Where there are more handshakes than backends can take.
@@ -66,43 +67,19 @@ def _longwire(
     only_in: frozenset[str],
     settings: dict[str, str] | None = None,
 ) -> Contender:
-    peer = Peer(
-        name=name,
-        role=Role.LONGWIRE,
-        template=template,
-        command=lambda wiring, config: [str(binary), "run", "--config", str(config)],
-        version_command=(str(binary), "--version"),
-        settings=settings or {},
-        only_in=only_in,
-    )
+    peer = peers.longwire(name, binary, template, settings=settings or {}, only_in=only_in)
     return Contender(peer, lambda _, port: f'"127.0.0.1:{port}"', ", ")
 
 
 _NGINX = Contender(
-    Peer(
-        name="nginx",
-        role=Role.PEER,
-        template="crowd-nginx.conf",
-        command=lambda wiring, config: [
-            *("nginx", "-p", f"{wiring.folder}/", "-c", str(config), "-e", "stderr")
-        ],
-        version_command=("nginx", "-v"),
-        settings={"LIMIT": "", "BURST": ""},
-    ),
+    peers.nginx("crowd-nginx.conf", settings={"LIMIT": "", "BURST": ""}),
     lambda _, port: f"        server 127.0.0.1:{port} max_fails=1 fail_timeout=10s;",
     reload=signal.SIGHUP,
 )
 
 _HAPROXY = Contender(
-    Peer(
-        name="haproxy",
-        role=Role.PEER,
-        template="crowd-haproxy.cfg",
-        # The master is who can read a new configuration.
-        command=lambda wiring, config: ["haproxy", "-W", "-db", "-f", str(config)],
-        version_command=("haproxy", "-v"),
-        settings={"LIMIT": ""},
-    ),
+    # The master is who can read a new configuration.
+    peers.haproxy("crowd-haproxy.cfg", "-W", settings={"LIMIT": ""}),
     lambda place, port: f"    server backend{place} 127.0.0.1:{port}",
     reload=signal.SIGUSR2,
 )

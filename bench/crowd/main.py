@@ -1,18 +1,17 @@
 """The whole run: install, build, measure, report."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from compare import conduct, install, machine, places
-from compare.processes import Ports
+from rig import conduct, report
+from rig.equipment import Equipment
+from rig.rounds import Rounds
 
-from . import options, report
+from . import options
 from .contenders import Contender, longwire
 from .options import Options
 from .pace import BACKENDS, Pace
-from .rounds import Rounds
 from .scenarios import STEP
 from .stage import Theatre
 
@@ -20,50 +19,36 @@ from .stage import Theatre
 def main() -> int:
     """Runs what the command line asks for. The status to exit with."""
     asked = options.parse()
-    conduct.heed_signals()
-    with conduct.alone():
-        conduct.install_peers({contender.name for contender in asked.others})
-        results = asked.results or places.RESULTS / time.strftime("%Y-%m-%d-%H%M%S-storm")
-        results.mkdir(parents=True, exist_ok=True)
-        rounds = Rounds(
-            contenders=_builds(asked) + asked.others,
-            scenarios=asked.scenarios,
-            pace=asked.pace,
-            theatre=_theatre(asked, results / "work"),
-        )
-        facts = _facts(rounds)
-        is_complete = conduct.to_its_end(rounds.run)
-    _write(results, rounds, facts | {"is_complete": is_complete})
-    return 0 if is_complete else 130
+    return conduct.whole_run(asked.results, "-storm", lambda work: _rounds(asked, work), _write)
+
+
+def _rounds(asked: Options, folder: Path) -> Rounds:
+    conduct.install_peers({contender.name for contender in asked.others})
+    return Rounds(
+        contenders=_builds(asked) + asked.others,
+        scenarios=asked.scenarios,
+        pace=asked.pace,
+        theatre=Theatre(Equipment.gather(asked.pace.files(), folder), asked.pace),
+    )
 
 
 def _builds(asked: Options) -> list[Contender]:
     """The builds of longwire."""
     return [
         contender
-        for name, binary in asked.builds.items()
-        for contender in longwire(name, conduct.copy(binary or install.build_longwire(), name))
+        for name, binary in conduct.binaries(asked.builds).items()
+        for contender in longwire(name, binary)
         if contender.name in asked.names
     ]
 
 
-def _theatre(asked: Options, folder: Path) -> Theatre:
-    program = conduct.copy(install.build_load(), "load")
-    files = conduct.allow_files(asked.pace.files())
-    return Theatre(program, conduct.share_cpus(), Ports(), files, folder, asked.pace)
-
-
-def _facts(rounds: Rounds) -> dict[str, Any]:
-    return {
-        "machine": machine.describe(),
-        "versions": {one.name: one.peer.version() for one in rounds.contenders},
+def _write(results: Path, rounds: Rounds, facts: dict[str, Any]) -> None:
+    facts |= {
+        "versions": rounds.versions(),
         "roles": {one.name: one.peer.role.value for one in rounds.contenders},
         "backends": BACKENDS,
         "step": STEP,
     }
-
-
-def _write(results: Path, rounds: Rounds, facts: dict[str, Any]) -> None:
     table = report.markdown(rounds, facts, "A crowd comes back", _about(rounds.pace))
     (results / "table.md").write_text(table)
     report.write_json(results / "results.json", rounds, facts)

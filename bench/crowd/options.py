@@ -2,9 +2,9 @@
 
 import argparse
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from compare.options import add_choices, choose, positive
+from rig import options
+from rig.options import CommandLine, positive
 
 from .contenders import OTHERS, Contender
 from .pace import QUICK, Pace
@@ -34,63 +34,47 @@ examples:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(options.Options[Contender, Scenario, Pace]):
     """What is to be measured, and how."""
 
-    # By name; the one without a path is this repository's, which has to be built first.
-    builds: dict[str, Path | None]
     # Those that are to take part, builds included.
     names: list[str]
-    others: list[Contender]
-    scenarios: list[Scenario]
-    pace: Pace
-    results: Path | None
 
 
 def parse(arguments: list[str] | None = None) -> Options:
     """Reads the command line, or ends the program: with what is wrong, or with what was asked."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    builds: dict[str, Path | None] = {"longwire": None} | dict(given.longwire)
-    others = {contender.name: contender for contender in OTHERS}
-    if clash := builds.keys() & (others.keys() | {"load"}):
-        parser.error(f"{clash.pop()} is the name of something else")
+    line = _command_line()
+    given = line.read(arguments)
+    others = list(dict.fromkeys(contender.name for contender in OTHERS))
+    builds = line.builds(others)
     ours = [name for build in builds for name in (build, f"{build}-plain")]
-    if given.list:
-        print(_listing([*ours, *others]))
-        parser.exit()
-    names = choose(parser, given.only, [*ours, *others])
-    scenarios = {scenario.name: scenario for scenario in SCENARIOS}
+    line.show_if_asked([*ours, *others], SCENARIOS)
+    names = line.choose(given.only, [*ours, *others])
     return Options(
         builds={
             name: path for name, path in builds.items() if name in names or f"{name}-plain" in names
         },
         names=names,
         others=[contender for contender in OTHERS if contender.name in names],
-        scenarios=[scenarios[name] for name in choose(parser, given.scenarios, list(scenarios))],
+        scenarios=line.scenarios(SCENARIOS),
         pace=_pace(given),
         results=given.results,
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bench/storm",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _command_line() -> CommandLine:
+    line = CommandLine("bench/storm", _DESCRIPTION, _EXAMPLES)
+    line.add(
+        "--rounds", type=positive(int), metavar="N", help=f"default {Pace.rounds}; `grow` has one"
     )
-    add = parser.add_argument
-    add("--rounds", type=positive(int), metavar="N", help=f"default {Pace.rounds}; `grow` has one")
-    add(
+    line.add(
         "--work",
         type=positive(float),
         metavar="MS",
         help=f"what a handshake costs a backend, default {Pace.work * 1000:.0f} ms",
     )
-    add("--quick", action="store_true", help="a tenth of the crowd, to see that it works")
-    add_choices(parser)
-    return parser
+    line.add("--quick", action="store_true", help="a tenth of the crowd, to see that it works")
+    return line
 
 
 def _pace(given: argparse.Namespace) -> Pace:
@@ -100,14 +84,3 @@ def _pace(given: argparse.Namespace) -> Pace:
     if given.work:
         pace = replace(pace, work=given.work / 1000)
     return pace
-
-
-def _listing(proxies: list[str]) -> str:
-    lines = ["proxies:", *(f"  {name}" for name in proxies), "scenarios:"]
-    for scenario in SCENARIOS:
-        lines.append(f"  {scenario.name:6} {scenario.summary}")
-        lines += [
-            f"         {figure.name:14} {figure.title}{figure.unit and ', '}{figure.unit}"
-            for figure in scenario.figures
-        ]
-    return "\n".join(lines)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rig.rounds import Figure, Outcome
+
 from . import journals
 from .contenders import Contender
 from .journals import BackendStory, CrowdStory
 from .pace import BACKENDS, Pace
-from .rounds import Figure, Outcome
 from .stage import Stage, Theatre
 
 # How fine the charts are, in seconds.

@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compare import accounting
-from compare.failure import Failure
-from compare.load import Obedient
-from compare.peers import Wiring
-from compare.processes import Cpus, Ports, Process, wait_for_port
+from rig import accounting
+from rig.equipment import Equipment
+from rig.failure import Failure
+from rig.load import Obedient
+from rig.peers import Wiring
+from rig.processes import Process, wait_for_port
 
 from .contenders import Contender
 from .pace import Pace
@@ -117,13 +118,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Theatre:
-    """What stages are built with."""
+    """Where stages are built."""
 
-    program: Path
-    cpus: Cpus
-    ports: Ports
-    files: int
-    folder: Path
+    equipment: Equipment
     pace: Pace
 
     @contextmanager
@@ -131,11 +128,12 @@ class Theatre:
         self, contender: Contender, *, backends: int, later: int, seed: int
     ) -> Iterator[Stage]:
         """Starts everything afresh, but for backends that join later."""
-        folder = self.folder / contender.name
-        folder.mkdir(parents=True, exist_ok=True)
-        port, *ports = (self.ports.take() for _ in range(1 + backends + later))
-        wiring = Wiring(port, 0, 0, folder, self.files, False, self.program)
-        cast = [Backend(self.program, at, self.cpus.load, folder) for at in ports]
+        equipment = self.equipment
+        load, cpu = equipment.load, equipment.cpus.load
+        folder = equipment.folder_of(contender.name)
+        port, *ports = (equipment.ports.take() for _ in range(1 + backends + later))
+        wiring = Wiring(port, 0, 0, folder, equipment.files, False, load)
+        cast = [Backend(load, at, cpu, folder) for at in ports]
         with ExitStack() as running:
             running.callback(lambda: [one.kill() for one in cast if one.process])
             for backend in cast[:backends]:
@@ -143,13 +141,8 @@ class Theatre:
                 assert backend.process
                 wait_for_port(backend.port, backend.process)
             known = ports[:backends] if contender.reload else ports
-            proxy = running.enter_context(
-                Process(
-                    contender.configure(wiring, known, self.pace.settings()),
-                    cpu=self.cpus.proxy,
-                    log=folder / "proxy.log",
-                )
-            )
+            command = contender.configure(wiring, known, self.pace.settings())
+            proxy = running.enter_context(equipment.proxy(command, folder))
             wait_for_port(port, proxy)
-            crowd = running.enter_context(Crowd(self.program, port, self.cpus.load, folder, seed))
+            crowd = running.enter_context(Crowd(load, port, cpu, folder, seed))
             yield Stage(contender, self.pace, proxy, cast, crowd, wiring)

@@ -2,7 +2,7 @@
 
 import time
 
-from crowd.rounds import Figure, Outcome
+from rig.rounds import Figure, Outcome
 
 from . import figures
 from .pace import Pace

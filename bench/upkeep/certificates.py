@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare import install, places
+from rig import install, places
 
 _FILES = ("key.pem", "certificate.pem", "both.pem")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compare.load import Obedient
+from rig.load import Obedient
 
 _PATIENCE = 20
 

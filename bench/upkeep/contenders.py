@@ -1,13 +1,11 @@
 """Who is operated, and how."""
 
-import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compare import places
-from compare.peers import Peer, Role, Wiring
+from rig import peers
+from rig.peers import Peer, Wiring
 
 from . import operations
 from .operations import Subject
@@ -40,13 +38,7 @@ class Contender:
 def longwire(name: str, binary: Path) -> Contender:
     """A build of longwire."""
     return Contender(
-        Peer(
-            name=name,
-            role=Role.LONGWIRE,
-            template="operate-longwire.toml",
-            command=lambda wiring, config: [str(binary), "run", "--config", str(config)],
-            version_command=(str(binary), "--version"),
-        ),
+        peers.longwire(name, binary, "operate-longwire.toml"),
         reload=operations.longwire_reload,
         stop=operations.terminate,
         renew=None,
@@ -54,77 +46,35 @@ def longwire(name: str, binary: Path) -> Contender:
     )
 
 
-def _nginx(wiring: Wiring, config: Path) -> list[str]:
-    # It starts itself again by this name, and then does not search for it.
-    program = shutil.which("nginx") or "nginx"
-    return [program, "-p", f"{wiring.folder}/", "-c", str(config), "-e", "stderr"]
-
-
 # nginx refuses to be upgraded as long as the process lives that started it.
 _ORPHAN = '"$@" & until [ -s nginx.pid ]; do sleep 0.02; done'
 
-
-def _nginx_orphan(wiring: Wiring, config: Path) -> list[str]:
-    return ["sh", "-c", _ORPHAN, "sh", *_nginx(wiring, config)]
-
-
 _NGINX = Contender(
-    Peer(
-        name="nginx",
-        role=Role.PEER,
-        template="operate-nginx.conf",
-        command=_nginx,
-        version_command=("nginx", "-v"),
-        settings={"LIMIT": ""},
-        only_in=OTHERWISE,
-    ),
+    peers.nginx("operate-nginx.conf", settings={"LIMIT": ""}, only_in=OTHERWISE),
     reload=operations.nginx_reload,
     stop=operations.nginx_stop,
     renew=operations.nginx_reload,
 )
 
 _HAPROXY = Contender(
-    Peer(
-        name="haproxy",
-        role=Role.PEER,
-        template="operate-haproxy.cfg",
-        command=lambda wiring, config: ["haproxy", "-W", "-db", "-f", str(config)],
-        version_command=("haproxy", "-v"),
-        settings={"LIMIT": ""},
-        only_in=OTHERWISE | UPGRADE,
-    ),
+    peers.haproxy("operate-haproxy.cfg", "-W", settings={"LIMIT": ""}, only_in=OTHERWISE | UPGRADE),
     reload=operations.haproxy_reload,
     stop=operations.haproxy_stop,
     renew=operations.haproxy_reload,
     upgrade=operations.haproxy_reload,
 )
 
-_BINARY = places.VENV / "bin" / "caddy"
-
 _CADDY = Contender(
-    Peer(
-        name="caddy",
-        role=Role.PEER,
-        template="operate-Caddyfile",
-        command=lambda wiring, config: [
-            *(str(_BINARY), "run", "--adapter", "caddyfile", "--config", str(config)),
-        ],
-        version_command=(str(_BINARY), "version"),
-        # One thread of Go code on one CPU, like all others.
-        environment={"GOMAXPROCS": "1"},
-        only_in=OTHERWISE,
-    ),
+    peers.caddy("operate-Caddyfile", "--adapter", "caddyfile", only_in=OTHERWISE),
     reload=operations.caddy_reload,
     stop=operations.terminate,
     renew=operations.caddy_reload,
 )
 
-_ENVOY_BINARY = places.VENV / f"lib/python3.{sys.version_info.minor}/site-packages/envoy/_bin/envoy"
-
 
 def _envoy(wiring: Wiring, config: Path) -> list[str]:
     return [
-        *(str(_ENVOY_BINARY), "--config-path", str(config), "--concurrency", "1"),
+        *(str(peers.ENVOY), "--config-path", str(config), "--concurrency", "1"),
         # What identifies those that hand over to each other.
         *("--base-id", str(wiring.plain), "--log-level", "error"),
     ]
@@ -146,14 +96,7 @@ def _envoy_with_heirs(wiring: Wiring, config: Path) -> list[str]:
 
 
 _ENVOY = Contender(
-    Peer(
-        name="envoy",
-        role=Role.PEER,
-        template="operate-envoy.yaml",
-        command=_envoy,
-        version_command=(str(_ENVOY_BINARY), "--version"),
-        only_in=OTHERWISE,
-    ),
+    peers.envoy("operate-envoy.yaml", _envoy, only_in=OTHERWISE),
     reload=operations.envoy_reload,
     stop=operations.terminate,
     renew=None,
@@ -167,7 +110,12 @@ _ENVOY = Contender(
 
 def _orphan(contender: Contender) -> Contender:
     """The same where it is upgraded."""
-    peer = replace(contender.peer, command=_nginx_orphan, only_in=UPGRADE)
+    start = contender.peer.command
+    peer = replace(
+        contender.peer,
+        command=lambda wiring, config: ["sh", "-c", _ORPHAN, "sh", *start(wiring, config)],
+        only_in=UPGRADE,
+    )
     return replace(contender, peer=peer, upgrade=operations.nginx_upgrade)
 
 

@@ -1,6 +1,6 @@
 """Whether anything is left behind by reloads, however many there are."""
 
-from crowd.rounds import Figure, Outcome
+from rig.rounds import Figure, Outcome
 
 from . import figures
 from .pace import Pace

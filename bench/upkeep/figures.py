@@ -1,6 +1,6 @@
 """What clients and the machine tell of every operation."""
 
-from crowd.rounds import Figure
+from rig.rounds import Figure
 
 from .clients import Loss, Story
 from .stage import Memory

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from compare.failure import Failure
-from compare.processes import Process
+from rig.failure import Failure
+from rig.processes import Process
 
 from .waiting import until
 

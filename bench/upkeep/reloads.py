@@ -3,7 +3,7 @@
 import time
 from statistics import median
 
-from crowd.rounds import Figure, Outcome
+from rig.rounds import Figure, Outcome
 
 from . import figures
 from .pace import Pace

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crowd.rounds import Figure, Outcome
+from rig.rounds import Figure, Outcome
 
 from . import certificate, endurance, reloads, stop, upgrade
 from .contenders import Contender

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compare import accounting, places
-from compare.peers import Wiring
-from compare.processes import Cpus, Ports, Process, wait_for_port
+from rig import accounting, places
+from rig.equipment import Equipment
+from rig.peers import Wiring
+from rig.processes import Process, wait_for_port
 
 from .certificates import Certificates
 from .clients import Clients
@@ -108,32 +109,28 @@ class Stage:
 
 @dataclass(frozen=True)
 class Theatre:
-    """What stages are built with."""
+    """Where stages are built."""
 
-    program: Path
-    cpus: Cpus
-    ports: Ports
-    files: int
-    folder: Path
+    equipment: Equipment
     pace: Pace
 
     @contextmanager
     def stage(self, contender: Contender) -> Iterator[Stage]:
         """Starts everything afresh."""
-        folder = self.folder / contender.name
-        folder.mkdir(parents=True, exist_ok=True)
+        equipment = self.equipment
+        folder = equipment.folder_of(contender.name)
         # What was left by one that was killed.
         (folder / "nginx.pid").unlink(missing_ok=True)
-        plain, tls, *backends = (self.ports.take() for _ in range(4))
-        wiring = Wiring(plain, tls, 0, folder, self.files, False, self.program)
+        plain, tls, *backends = (equipment.ports.take() for _ in range(4))
+        wiring = Wiring(plain, tls, 0, folder, equipment.files, False, equipment.load)
         certificates = Certificates(folder)
         certificates.replace()
         with ExitStack() as running:
             sockets = Path(running.enter_context(TemporaryDirectory(prefix="operate-")))
             clients = running.enter_context(
                 Clients(
-                    self.program, backends=backends, plain=plain, tls=tls,
-                    period=self.pace.period, cpu=self.cpus.load, folder=folder,
+                    equipment.load, backends=backends, plain=plain, tls=tls,
+                    period=self.pace.period, cpu=equipment.cpus.load, folder=folder,
                 )
             )  # fmt: skip
             wait_for_port(backends[0], clients)
@@ -142,14 +139,8 @@ class Theatre:
                 "FIRST": str(backends[0]), "SECOND": str(backends[1]), "SOCKETS": str(sockets),
             }  # fmt: skip
             script = Script(contender, wiring, settings)
-            proxy = running.enter_context(
-                Process(
-                    script.write(),
-                    cpu=self.cpus.proxy,
-                    log=folder / "proxy.log",
-                    environment=contender.peer.environment,
-                )
-            )
+            environment = contender.peer.environment
+            proxy = running.enter_context(equipment.proxy(script.write(), folder, environment))
             wait_for_port(tls, proxy)
             wait_for_port(plain, proxy)
             subject = Subject(proxy, folder / contender.peer.template, sockets)

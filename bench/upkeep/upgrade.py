@@ -2,8 +2,8 @@
 
 import time
 
-from compare.failure import Failure
-from crowd.rounds import Figure, Outcome
+from rig.failure import Failure
+from rig.rounds import Figure, Outcome
 
 from . import figures
 from .pace import Pace

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from compare.failure import Failure
+from rig.failure import Failure
 
 
 def until(is_so: Callable[[], bool], seconds: float, what: str) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
-TEMPLATES = BENCH / "compare" / "conf"
+TEMPLATES = BENCH / "conf"
 REQUIREMENTS = BENCH / "requirements.txt"
 
 # Everything that is made lies under `target/`, which git ignores.

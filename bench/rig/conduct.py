@@ -6,12 +6,34 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from . import install, places
+from . import install, machine, places
 from .processes import Cpus, raise_file_limit
+
+
+def whole_run(
+    given: Path | None,
+    kind: str,
+    begin: Callable[[Path], Any],
+    write: Callable[[Path, Any, dict[str, Any]], None],
+) -> int:
+    """Measures what `begin` makes with a folder, and writes it where it is asked for, or into a
+    folder with the date and the kind in its name. The status to exit with.
+    """
+    heed_signals()
+    with alone():
+        results = given or places.RESULTS / time.strftime(f"%Y-%m-%d-%H%M%S{kind}")
+        rounds = begin(results / "work")
+        results.mkdir(parents=True, exist_ok=True)
+        facts = {"machine": machine.describe()}
+        is_complete = to_its_end(rounds.run)
+    write(results, rounds, facts | {"is_complete": is_complete})
+    return 0 if is_complete else 130
 
 
 def heed_signals() -> None:
@@ -41,6 +63,11 @@ def install_peers(names: set[str]) -> None:
     families = {name.partition("-")[0] for name in names}
     install.packages(sorted(families & {"nginx", "haproxy"}))
     install.venv()
+
+
+def binaries(builds: dict[str, Path | None]) -> dict[str, Path]:
+    """Copies of the builds of longwire; one that is not there yet is built."""
+    return {name: copy(binary or install.build_longwire(), name) for name, binary in builds.items()}
 
 
 def copy(binary: Path, name: str) -> Path:

@@ -4,11 +4,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from compare import accounting
-from compare.failure import Failure
-from compare.peers import Peer
+from . import accounting
+from .failure import Failure
+from .peers import Peer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ class Rounds:
             for scenario in self.scenarios:
                 if number > scenario.most_rounds:
                     continue
-                taking_part = self.taking_part(scenario)
-                # Another one begins in each round.
-                first = (number - 1) % len(taking_part) if taking_part else 0
-                for contender in taking_part[first:] + taking_part[:first]:
+                for contender in in_turn(number, self.taking_part(scenario)):
                     self._turn(number, scenario, contender)
+
+    def versions(self) -> dict[str, str]:
+        """What each proxy calls itself."""
+        return {one.name: one.peer.version() for one in self.contenders}
 
     def taking_part(self, scenario: Scenario) -> list[Contender]:
         """Those that the scenario is for."""
@@ -115,6 +118,12 @@ class Rounds:
         record = Record(number, scenario.name, contender.name, outcome, failure, busy)
         self.records.append(record)
         _say(record, scenario, took)
+
+
+def in_turn(number: int, those: list[T]) -> list[T]:
+    """Those in the order of the round with this number: another one begins in each."""
+    first = (number - 1) % len(those) if those else 0
+    return those[first:] + those[:first]
 
 
 def _say(record: Record, scenario: Scenario, seconds: float) -> None:
