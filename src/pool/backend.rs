@@ -12,7 +12,6 @@ use std::{
 
 use tokio::time::Instant;
 
-pub use super::vitals::BackendId;
 use super::{
     admission::{Crowded, Entrance, Pass, Scope},
     affinity::Hold,
@@ -22,8 +21,13 @@ use super::{
     means::Bounds,
     outlier::Outlier,
     rebalance::Member,
-    standing::{Standing, State},
+    record::Record,
+    standing::{FULL, Standing, State},
     vitals::Vitals,
+};
+pub use super::{
+    record::{Checks, Ejected, Failures},
+    vitals::BackendId,
 };
 use crate::config::{self, BackendAddress, Intent};
 
@@ -142,6 +146,10 @@ impl Backend {
         &self.vitals.departures
     }
 
+    pub(super) fn record(&self) -> &Record {
+        &self.vitals.record
+    }
+
     pub(super) fn outlier(&self) -> Option<&Mutex<Outlier>> {
         self.outlier.as_deref()
     }
@@ -167,10 +175,49 @@ impl Backend {
         self.standing().state(now)
     }
 
-    /// The fraction of its share of new clients that it gets at `now`, in parts of
-    /// [`FULL`](super::standing::FULL).
-    pub(super) fn share(&self, now: Instant) -> u64 {
+    /// What the operator wants of it.
+    #[must_use]
+    pub fn intent(&self) -> Intent {
+        self.standing().intent()
+    }
+
+    /// The fraction of its share of new clients that it gets at `now`: less than 1 while it comes
+    /// back.
+    #[must_use]
+    pub fn share(&self, now: Instant) -> f64 {
+        self.parts(now) as f64 / FULL as f64
+    }
+
+    /// The same in parts of [`FULL`].
+    pub(super) fn parts(&self, now: Instant) -> u64 {
         self.standing().share(self.slow_start, now)
+    }
+
+    /// What its checks have shown since the process has started, if it is checked.
+    #[must_use]
+    pub fn checks(&self) -> Option<Checks> {
+        let is_checked = self.course.is_some();
+        is_checked.then(|| self.record().checks())
+    }
+
+    /// How long it is left out at `now`, since traffic has failed on it, and for what.
+    #[must_use]
+    pub fn ejected(&self, now: Instant) -> Option<Ejected> {
+        let left = self.standing().ejected_for(now)?;
+        let reason = self.record().ejected_for();
+        Some(Ejected { left, reason })
+    }
+
+    /// How often it was left out since the process has started.
+    #[must_use]
+    pub fn ejections(&self) -> u64 {
+        self.record().ejections()
+    }
+
+    /// What has failed on it since the process has started.
+    #[must_use]
+    pub fn failures(&self) -> Failures {
+        self.record().failures()
     }
 
     /// It beside its siblings, with that `share`, and without those tunnels that are being closed.
@@ -178,7 +225,7 @@ impl Backend {
         Member {
             tunnels: self.tunnels().saturating_sub(closing),
             weight: u64::from(self.weight().get()) * share,
-            max: self.config.max_tunnels.map(NonZeroUsize::get),
+            max: self.max_tunnels(),
         }
     }
 
@@ -206,20 +253,28 @@ impl Backend {
         self.vitals.tunnels.load(Relaxed)
     }
 
+    /// As many tunnels as it takes; `None` is no limit.
+    #[must_use]
+    pub fn max_tunnels(&self) -> Option<usize> {
+        self.config.max_tunnels.map(NonZeroUsize::get)
+    }
+
+    /// Plain requests that it has now.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.vitals.requests.load(Relaxed)
+    }
+
     /// Tunnels and plain requests that it has now.
     #[must_use]
     pub fn load(&self) -> usize {
-        self.tunnels() + self.vitals.requests.load(Relaxed)
+        self.tunnels() + self.requests()
     }
 
     /// Whether it may get one more of `used_for`.
     #[must_use]
     pub fn has_room(&self, used_for: Use) -> bool {
-        used_for == Use::Request
-            || self
-                .config
-                .max_tunnels
-                .is_none_or(|max| self.tunnels() < max.get())
+        used_for == Use::Request || self.max_tunnels().is_none_or(|max| self.tunnels() < max)
     }
 
     /// Whether a handshake with it would begin at `now` without waiting.

@@ -63,7 +63,7 @@ impl Balancer {
             Balance::RoundRobin => {
                 let turn = || self.whose_turn(&takes, choice);
                 let mut turns = (0..self.schedule.len()).map_while(|_| turn());
-                let drawn = turns.find(|index| is_drawn(backends[*index].share(now)));
+                let drawn = turns.find(|index| is_drawn(backends[*index].parts(now)));
                 drawn.or_else(turn)
             }
             // Among equals the turn decides, or the first would get every first client.
@@ -74,7 +74,7 @@ impl Balancer {
             Balance::RandomOfTwo => {
                 // One that is coming back takes only the fraction of its turns that its share is of
                 // all.
-                let shares = backends.iter().map(|backend| backend.share(now));
+                let shares = backends.iter().map(|backend| backend.parts(now));
                 let turns: Vec<_> = shares.map(is_drawn).collect();
                 let takes_turn = |index: usize| takes(index) && turns[index];
                 let one = self.draw(takes_turn).or_else(|| self.draw(&takes))?;
@@ -121,7 +121,7 @@ impl Balancer {
 fn by_load(a: &Backend, b: &Backend, now: Instant) -> Ordering {
     let burden = |of: &Backend, other: &Backend| match of.load() as u64 {
         0 => 0,
-        load => (load + 1) * u64::from(other.weight().get()) * other.share(now),
+        load => (load + 1) * u64::from(other.weight().get()) * other.parts(now),
     };
     burden(a, b).cmp(&burden(b, a))
 }

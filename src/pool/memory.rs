@@ -30,6 +30,9 @@ struct Backend {
     /// What the operator wants of it, as configured and now.
     configured: Intent,
     intent: Intent,
+    /// What it is left out for, if it is.
+    #[serde(default)]
+    reason: Option<String>,
     #[serde(flatten)]
     standing: standing::Memory,
 }
@@ -69,6 +72,7 @@ impl Pool {
             address: backend.name().to_owned(),
             configured: backend.configured_intent(),
             intent: backend.standing().intent(),
+            reason: backend.ejected(now).map(|ejected| ejected.reason),
             standing: backend.standing().memory(now),
         });
         let clients = self.affinity.clients().into_iter();
@@ -100,6 +104,9 @@ impl Pool {
             let Some(known) = known.find(|known| known.address == backend.name()) else {
                 continue;
             };
+            if let Some(reason) = &known.reason {
+                backend.record().was_ejected_for(reason.clone());
+            }
             backend.standing().remember(&known.standing, now);
             self.end_what_nobody_would(backend, now);
             if backend.configured_intent() == known.configured {

@@ -12,6 +12,7 @@ mod means;
 mod memory;
 pub mod outlier;
 pub mod rebalance;
+mod record;
 mod renewal;
 mod retries;
 mod selection;

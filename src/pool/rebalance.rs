@@ -84,7 +84,7 @@ impl Pool {
                 .map(|backend| backend.member(closing(backend.id()), share(backend, now)));
             excess(&members.collect::<Vec<_>>(), returning, tolerance)
         };
-        let least = beyond(Backend::share).into_iter().zip(beyond(|_, _| FULL));
+        let least = beyond(Backend::parts).into_iter().zip(beyond(|_, _| FULL));
         let least = least.map(|(now, later)| now.min(later));
         let ids = ready.iter().map(|backend| backend.id());
         ids.zip(least).collect()

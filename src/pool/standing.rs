@@ -105,12 +105,11 @@ impl Standing {
     /// What is to be told of it, but for what the operator wants.
     pub(super) fn memory(&self, now: Instant) -> Memory {
         let millis = self.millis(now);
-        let ejected = self.ejected_until.load(Relaxed).checked_sub(millis);
         let back = self.back_since.load(Relaxed);
         let back_for = (back > 0).then(|| millis.checked_sub(back)).flatten();
         Memory {
             is_down: self.is_down(),
-            ejected_for: ejected.filter(|left| *left > 0).map(Duration::from_millis),
+            ejected_for: self.ejected_for(now),
             back_for: back_for.map(Duration::from_millis),
         }
     }
@@ -165,6 +164,13 @@ impl Standing {
     pub(super) fn eject(&self, until: Instant) {
         self.ejected_until.store(self.millis(until), Relaxed);
         self.comes_back(until);
+    }
+
+    /// How long it is left out yet, if it is.
+    pub(super) fn ejected_for(&self, now: Instant) -> Option<Duration> {
+        let until = self.ejected_until.load(Relaxed);
+        let left = until.saturating_sub(self.millis(now));
+        (left > 0).then(|| Duration::from_millis(left))
     }
 
     /// It is not left out any longer, if it is.

@@ -25,6 +25,7 @@ impl Pool {
     /// A member does not work, as its checks say for that `reason`.
     pub fn goes_down(&self, backend: &Backend, reason: &str) {
         if backend.standing().goes_down() {
+            backend.record().goes_down();
             warn!(
                 pool = self.name(),
                 backend = backend.name(),
@@ -74,6 +75,7 @@ impl Pool {
 
     /// Takes note of what a use of a member has shown, which may lead to its ejection.
     pub fn note(&self, backend: &Backend, seen: Seen) {
+        backend.record().note(seen);
         let Some(outlier) = backend.outlier() else {
             return;
         };
@@ -87,6 +89,7 @@ impl Pool {
             return;
         }
         let until = outlier.eject(seen, now);
+        backend.record().ejected(seen);
         backend.standing().eject(until);
         warn!(
             pool = self.name(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use super::{departures::Departures, standing::Standing};
+use super::{departures::Departures, record::Record, standing::Standing};
 use crate::config::{BackendAddress, Intent};
 
 /// What is known of the backend at an address, and how much it is used. All versions of the backend
@@ -18,6 +18,7 @@ pub(super) struct Vitals {
     pub(super) requests: AtomicUsize,
     pub(super) standing: Standing,
     pub(super) departures: Departures,
+    pub(super) record: Record,
 }
 
 /// What stands for a backend where its address would be too long: unique in the process.
@@ -35,6 +36,7 @@ impl Vitals {
             requests: AtomicUsize::new(0),
             standing: Standing::new(intent),
             departures: Departures::default(),
+            record: Record::default(),
         }
     }
 }

@@ -171,7 +171,7 @@ impl Affinity {
         takes: impl Fn(usize) -> bool,
         now: Instant,
     ) -> Option<usize> {
-        let weight = |backend: &Backend| u64::from(backend.weight().get()) * backend.share(now);
+        let weight = |backend: &Backend| u64::from(backend.weight().get()) * backend.parts(now);
         let bound = self.balance_factor.map(|factor| {
             let others = backends.iter().enumerate();
             let others = others.filter(|(index, _)| takes(*index));
@@ -181,7 +181,7 @@ impl Affinity {
             let backend = &backends[index];
             bound.is_none_or(|bound| bound.allows(backend.load(), weight(backend)))
         };
-        let is_its_share = |index: usize| key % FULL < backends[index].share(now);
+        let is_its_share = |index: usize| key % FULL < backends[index].parts(now);
         let first = |index| takes(index) && has_room(index) && is_its_share(index);
         let best = self.ranking.best(key, first);
         best.or_else(|| self.ranking.best(key, takes))

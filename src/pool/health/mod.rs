@@ -119,6 +119,7 @@ impl Health {
         loop {
             match self.check(&address).await {
                 Ok(()) => {
+                    backend.record().passed();
                     let is_ejected = backend.state(Instant::now()) == State::Ejected;
                     while_ejected = if is_ejected { while_ejected + 1 } else { 0 };
                     let flip = course().count.succeeded();
@@ -133,6 +134,7 @@ impl Health {
                 }
                 Err(failure) => {
                     while_ejected = 0;
+                    backend.record().failed(failure.to_string());
                     debug!(pool = pool.name(), backend = backend.name(), %failure, "a check failed");
                     let flip = course().count.failed();
                     if flip == Some(Flip::Down) {
