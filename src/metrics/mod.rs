@@ -3,7 +3,15 @@
 mod counter;
 mod histogram;
 
+use std::time::Duration;
+
 pub use self::{
     counter::{Count, Counter, LocalCounter},
     histogram::{Histogram, Snapshot},
 };
+
+/// A duration in whole microseconds, as histograms of durations take it.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

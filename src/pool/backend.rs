@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    admission::{Crowded, Entrance, Pass, Scope},
+    admission::{Crowded, Entrance, Pass, Queue, Scope},
     affinity::Hold,
     departures::Departures,
     health::Course,
@@ -94,6 +94,7 @@ impl Backend {
                 &pool.admission.backend,
                 Scope::Backend,
                 format!("{} in {}", config.address, pool.name),
+                Arc::clone(&vitals.admission),
             )),
             idle: Arc::new(IdleConnections::new(bounds)),
             config: config.clone(),
@@ -289,6 +290,12 @@ impl Backend {
     /// If too many handshakes are there already.
     pub async fn admit(&self) -> Result<Pass, Crowded> {
         self.entrance.enter().await
+    }
+
+    /// Handshakes that wait for it, and what became of those that came.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.entrance.queue()
     }
 
     /// Its connections that wait for a request.

@@ -5,6 +5,7 @@ pub mod affinity;
 pub mod backend;
 pub mod balance;
 pub mod connect;
+mod counts;
 mod departures;
 mod health;
 pub mod idle;
@@ -30,11 +31,12 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use self::{
-    admission::{Crowded, Entrance, Pass, Scope},
+    admission::{Crowded, Entrance, Pass, Queue, Scope},
     affinity::{Affinity, Asker},
     backend::{Backend, BackendId, Lease, Use},
     balance::Balancer,
     connect::{ConnectError, Connector},
+    counts::Counts,
     health::Health,
     means::{Bounds, Means},
     outlier::Seen,
@@ -42,6 +44,7 @@ use self::{
     vitals::Vitals,
 };
 pub use self::{
+    counts::Totals,
     memory::Memory,
     selection::{Selected, Selection},
 };
@@ -64,6 +67,7 @@ pub struct Pool {
     /// The share, in percent, that may be missing for one more to be ejected. Held while one is.
     max_ejected: Mutex<u32>,
     retries: Retries,
+    counts: Arc<Counts>,
     entrance: Arc<Entrance>,
     connector: Connector,
     health: Option<Health>,
@@ -89,7 +93,8 @@ impl Pool {
         });
         let backends = backends.collect();
         let means = Means::new(config, &bounds)?;
-        Ok(Self::of(config, bounds, backends, means))
+        let counts = Arc::default();
+        Ok(Self::of(config, bounds, backends, means, counts))
     }
 
     /// A pool of these backends, of whose clients nothing is known yet.
@@ -98,21 +103,24 @@ impl Pool {
         bounds: Bounds,
         backends: Vec<Arc<Backend>>,
         means: Means,
+        counts: Arc<Counts>,
     ) -> Self {
         Self {
             former: Vec::new(),
             balancer: Balancer::new(config.balance, &config.backends),
             affinity: Affinity::new(config, &backends),
             max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
-            retries: Retries::new(config.retries.clone()),
+            retries: Retries::new(config.retries.clone(), Arc::clone(&counts)),
             connector: means.connector,
             health: means.health,
             entrance: Arc::new(Entrance::new(
                 &config.admission.all,
                 Scope::Pool,
                 config.name.clone(),
+                Arc::clone(&counts.admission),
             )),
             changes: Arc::default(),
+            counts,
             config: config.clone(),
             bounds,
             backends,
@@ -123,6 +131,24 @@ impl Pool {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// How new clients get a backend.
+    #[must_use]
+    pub fn balance(&self) -> config::Balance {
+        self.config.balance
+    }
+
+    /// How returning clients get the same backend.
+    #[must_use]
+    pub fn affinity(&self) -> &config::Affinity {
+        &self.config.affinity
+    }
+
+    /// What was counted of it since the process has started.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.counts.totals()
     }
 
     /// Its members.
@@ -196,6 +222,12 @@ impl Pool {
     /// If too many handshakes are there already.
     pub async fn admit(&self) -> Result<Pass, Crowded> {
         self.entrance.enter().await
+    }
+
+    /// Handshakes that wait to be let in, and what became of those that came.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.entrance.queue()
     }
 
     /// Begins to select a backend for what `asker` wants to use it for.

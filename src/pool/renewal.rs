@@ -57,7 +57,8 @@ impl Pool {
         });
         let backends = backends.collect();
         let means = Means::new(config, &bounds)?;
-        let mut pool = Self::of(config, bounds, backends, means);
+        let counts = Arc::clone(&before.counts);
+        let mut pool = Self::of(config, bounds, backends, means, counts);
         pool.former = pool.former_after(before);
         pool.affinity.share(&before.affinity);
         pool.changes = Arc::clone(&before.changes);
@@ -79,7 +80,8 @@ impl Pool {
             ..before.config.clone()
         };
         let means = Means::none(&before.bounds);
-        let mut pool = Self::of(&config, before.bounds, Vec::new(), means);
+        let counts = Arc::clone(&before.counts);
+        let mut pool = Self::of(&config, before.bounds, Vec::new(), means, counts);
         pool.former = pool.former_after(before);
         pool.changes = Arc::clone(&before.changes);
         pool

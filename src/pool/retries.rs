@@ -7,13 +7,15 @@ use std::sync::{
 
 use http::StatusCode;
 
-use crate::config;
+use super::counts::Counts;
+use crate::{config, metrics::Count};
 
 /// A pool's limits on retries, and how many handshakes it has under way.
 #[derive(Debug)]
 pub(super) struct Retries {
     config: config::Retries,
     underway: Arc<Underway>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -34,10 +36,11 @@ pub(super) struct Attempts {
 const FLOOR: usize = 10;
 
 impl Retries {
-    pub(super) fn new(config: config::Retries) -> Self {
+    pub(super) fn new(config: config::Retries, counts: Arc<Counts>) -> Self {
         Self {
             config,
             underway: Arc::default(),
+            counts,
         }
     }
 
@@ -63,6 +66,9 @@ impl Retries {
             // It is counted as one on a further backend already.
             further => further <= self.config.max,
         };
+        if allowed && attempts.made > 0 {
+            self.counts.retries.add(1);
+        }
         attempts.made += usize::from(allowed);
         allowed
     }
@@ -77,6 +83,9 @@ impl Retries {
         let counted = retries.fetch_update(Relaxed, Relaxed, |count| {
             (count < budget).then_some(count + 1)
         });
+        if counted.is_err() {
+            self.counts.refused_retries.add(1);
+        }
         counted.is_ok()
     }
 }
@@ -95,11 +104,12 @@ mod tests {
     use super::*;
 
     fn retries(max: usize, budget: u32) -> Retries {
-        Retries::new(config::Retries {
+        let config = config::Retries {
             max,
             budget,
             ..config::Retries::default()
-        })
+        };
+        Retries::new(config, Arc::default())
     }
 
     #[test]

@@ -10,10 +10,14 @@ use super::{
     affinity::{Asker, Claim, Outcome, Wish},
     backend::{Backend, Lease, Use},
     balance::Choice,
+    counts::Counts,
     retries::Attempts,
     standing::State,
 };
-use crate::config::{Intent, NoneReady, Returning};
+use crate::{
+    config::{Intent, NoneReady, Returning},
+    metrics::Count,
+};
 
 /// A selection under way: backends are tried until one takes the request.
 #[derive(Debug)]
@@ -47,9 +51,31 @@ impl Iterator for Selection<'_> {
     type Item = Lease;
 
     fn next(&mut self) -> Option<Lease> {
-        if self.tried.is_empty() {
+        let is_first = self.tried.is_empty();
+        if is_first {
             self.release();
         }
+        let found = self.find();
+        if is_first && found.is_none() {
+            let Counts {
+                none_ready,
+                no_room,
+                ..
+            } = &*self.pool.counts;
+            let missing = if self.finds_none_ready() {
+                none_ready
+            } else {
+                no_room
+            };
+            missing.add(1);
+        }
+        found
+    }
+}
+
+impl<'p> Selection<'p> {
+    /// The use of the next one to try.
+    fn find(&mut self) -> Option<Lease> {
         let mut candidate = self.candidate();
         if let (Some(_), Some(attempts)) = (candidate, &mut self.attempts)
             && !self.pool.retries.allow(attempts)
@@ -67,9 +93,7 @@ impl Iterator for Selection<'_> {
             candidate = self.candidate();
         }
     }
-}
 
-impl<'p> Selection<'p> {
     pub(super) fn begin(pool: &'p Pool, asker: &Asker<'_>, used_for: Use) -> Self {
         Self {
             pool,

@@ -1,8 +1,11 @@
 //! What is known of a backend, whatever it is configured to be: it outlives a reload.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+};
 
-use super::{departures::Departures, record::Record, standing::Standing};
+use super::{admission, departures::Departures, record::Record, standing::Standing};
 use crate::config::{BackendAddress, Intent};
 
 /// What is known of the backend at an address, and how much it is used. All versions of the backend
@@ -19,6 +22,8 @@ pub(super) struct Vitals {
     pub(super) standing: Standing,
     pub(super) departures: Departures,
     pub(super) record: Record,
+    /// What is counted at its entrance.
+    pub(super) admission: Arc<admission::Counts>,
 }
 
 /// What stands for a backend where its address would be too long: unique in the process.
@@ -37,6 +42,7 @@ impl Vitals {
             standing: Standing::new(intent),
             departures: Departures::default(),
             record: Record::default(),
+            admission: Arc::default(),
         }
     }
 }

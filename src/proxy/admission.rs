@@ -1,9 +1,11 @@
 //! Admission of a handshake: by its client's gate, then by its pool's, then by the proxy's.
 
-use super::{Exchange, reply::Rejection};
+use std::sync::Arc;
+
+use super::{Exchange, Proxy, reply::Rejection};
 use crate::{
     config,
-    pool::admission::{Clients, Entrance, Pass, Scope},
+    pool::admission::{Clients, Counts, Entrance, Pass, Queue, Scope},
 };
 
 /// The gates that are not a pool's.
@@ -23,23 +25,46 @@ pub(super) struct Passes {
 }
 
 impl Admission {
-    pub(super) fn new(config: &config::Admission) -> Self {
+    pub(super) fn new(config: &config::Admission) -> Arc<Self> {
+        Arc::new(Self::counting(config, Arc::default(), Arc::default()))
+    }
+
+    fn counting(config: &config::Admission, clients: Arc<Counts>, all: Arc<Counts>) -> Self {
         Self {
             config: *config,
-            clients: Clients::new(config.client),
-            all: Entrance::new(&config.all, Scope::Proxy, "longwire".to_owned()),
+            clients: Clients::new(config.client, clients),
+            all: Entrance::new(&config.all, Scope::Proxy, "longwire".to_owned(), all),
         }
     }
 
-    /// Whether it lets in as many as `other`, at whatever pace each is now.
-    pub(super) fn is_as(&self, other: &Self) -> bool {
-        self.config == other.config
+    /// The gates as they are configured now, after those `before`: the same, if nothing has changed.
+    pub(super) fn after(before: &Arc<Self>, config: &config::Admission) -> Arc<Self> {
+        if before.config == *config {
+            return Arc::clone(before);
+        }
+        let clients = Arc::clone(before.clients.counts());
+        let all = Arc::clone(before.all.counts());
+        Arc::new(Self::counting(config, clients, all))
     }
 
     /// What is to be done now and then.
     pub(super) fn settle(&self) {
         self.clients.settle();
         self.all.settle();
+    }
+}
+
+impl Proxy {
+    /// Handshakes that wait at the gates of their clients, and what became of those that came there.
+    #[must_use]
+    pub fn client_queues(&self) -> Queue {
+        self.terms.load().admission.clients.queue()
+    }
+
+    /// Handshakes that wait at the gate of the whole proxy, and what became of those that came there.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.terms.load().admission.all.queue()
     }
 }
 

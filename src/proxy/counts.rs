@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 
 use crate::{
-    metrics::{Count, Counter, Histogram, Snapshot},
+    metrics::{Count, Counter, Histogram, Snapshot, micros},
     pool::affinity::Outcome,
     tunnel::TunnelEnd,
     websocket::CloseCode,
@@ -295,10 +295,6 @@ fn code_name(code: CloseCode) -> &'static str {
         (None, 4000..=4999) => "4xxx",
         (None, _) => "other",
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Terms {
             pools: pools.into(),
             registry,
             trusted: config.server.trusted_proxies.clone(),
-            admission: Arc::new(Admission::new(&config.admission)),
+            admission: Admission::new(&config.admission),
             retry_after: RetryAfter::from(config.admission.retry_after),
             timeouts: config.timeouts,
             limits: config.limits,
@@ -77,9 +77,7 @@ impl Terms {
     pub(super) fn after(before: &Self, config: &Config, pools: &[Arc<Pool>], now: &Pools) -> Self {
         let registry = Arc::clone(&before.registry);
         let mut terms = Self::new(config, pools, now, registry, Arc::clone(&before.counts));
-        if terms.admission.is_as(&before.admission) {
-            terms.admission = Arc::clone(&before.admission);
-        }
+        terms.admission = Admission::after(&before.admission, &config.admission);
         terms
     }
 

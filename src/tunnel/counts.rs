@@ -8,7 +8,7 @@ use std::{
 
 use super::clock::{Clock, Tick};
 use crate::{
-    metrics::{Count, Histogram, LocalCounter, Snapshot},
+    metrics::{Count, Histogram, LocalCounter, Snapshot, micros},
     websocket::Opcode,
 };
 
@@ -222,8 +222,7 @@ impl SideCounts {
     }
 
     fn answered(&self, within: Duration) {
-        let micros = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
-        self.round_trips.observe(micros);
+        self.round_trips.observe(micros(within));
     }
 
     /// It has not answered, and was given up.

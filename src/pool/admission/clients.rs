@@ -8,7 +8,7 @@ use std::{
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use super::{Crowded, Gate, Pass, Refused, Scope, refusals::Refusals};
+use super::{Counts, Crowded, Gate, Pass, Queue, Refused, Scope, refusals::Refusals};
 use crate::config;
 
 /// The gates of clients. One that is as it was when it was new is forgotten, so what is kept are
@@ -17,6 +17,7 @@ use crate::config;
 pub struct Clients {
     config: config::Gate,
     gates: DashMap<IpAddr, Arc<Gate>>,
+    counts: Arc<Counts>,
     refusals: Refusals,
 }
 
@@ -26,12 +27,13 @@ pub struct Clients {
 const MOST: usize = 100_000;
 
 impl Clients {
-    /// Gates as configured, for nobody yet.
+    /// Gates as configured, for nobody yet, where those are counted with `counts` who come.
     #[must_use]
-    pub fn new(config: config::Gate) -> Self {
+    pub fn new(config: config::Gate, counts: Arc<Counts>) -> Self {
         Self {
             config,
             gates: DashMap::new(),
+            counts,
             refusals: Refusals::of(Scope::Client, "all clients".to_owned()),
         }
     }
@@ -44,13 +46,26 @@ impl Clients {
         let Some(gate) = self.gate(client(ip)) else {
             return Ok(Pass::without_gate());
         };
-        let entered = gate.enter().await;
+        let entered = self.counts.enter(&gate).await;
         entered.map_err(|Refused| {
             self.refusals.add(Instant::now());
             Crowded {
                 scope: Scope::Client,
             }
         })
+    }
+
+    /// Who waits at all of them, and what became of those who came.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        let most = self.config.has_limit().then_some(self.config.queue);
+        self.counts.queue(most)
+    }
+
+    /// What counts those who come.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Forgets clients of whom nothing is left to know, and tells the log if none is refused any
@@ -106,7 +121,7 @@ mod tests {
 
     /// Two at once and one a second; a line of one.
     fn clients() -> Clients {
-        Clients::new(config::Gate {
+        let config = config::Gate {
             rate: Some(config::Rate {
                 per_second: NonZeroU32::MIN,
                 burst: NonZeroU32::new(2).unwrap(),
@@ -114,7 +129,8 @@ mod tests {
             handshakes: NonZeroUsize::new(2),
             queue: 1,
             queue_timeout: Duration::from_secs(5),
-        })
+        };
+        Clients::new(config, Arc::default())
     }
 
     fn ip(text: &str) -> IpAddr {

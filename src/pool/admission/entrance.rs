@@ -1,8 +1,10 @@
 //! The gate of the proxy, of a pool or of a backend.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
-use super::{Crowded, Gate, Pass, Refused, Scope, refusals::Refusals};
+use super::{Counts, Crowded, Gate, Pass, Queue, Refused, Scope, refusals::Refusals};
 use crate::config;
 
 /// A gate that is known by a name, and says in the log when it begins to refuse and when it has
@@ -10,17 +12,23 @@ use crate::config;
 #[derive(Debug)]
 pub struct Entrance {
     scope: Scope,
+    /// How many may wait; `None` where nobody has to.
+    most: Option<usize>,
     gate: Gate,
+    counts: Arc<Counts>,
     refusals: Refusals,
 }
 
 impl Entrance {
-    /// The entrance to what the log is to call `name`.
+    /// The entrance to what the log is to call `name`, where those are counted with `counts` who
+    /// come.
     #[must_use]
-    pub fn new(config: &config::Gate, scope: Scope, name: String) -> Self {
+    pub fn new(config: &config::Gate, scope: Scope, name: String, counts: Arc<Counts>) -> Self {
         Self {
             scope,
+            most: config.has_limit().then_some(config.queue),
             gate: Gate::new(config, Instant::now()),
+            counts,
             refusals: Refusals::of(scope, name),
         }
     }
@@ -36,11 +44,23 @@ impl Entrance {
     /// # Errors
     /// If the line is too long.
     pub async fn enter(&self) -> Result<Pass, Crowded> {
-        let entered = self.gate.enter().await;
+        let entered = self.counts.enter(&self.gate).await;
         entered.map_err(|Refused| {
             self.refusals.add(Instant::now());
             Crowded { scope: self.scope }
         })
+    }
+
+    /// Who waits, and what became of those who came.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.counts.queue(self.most)
+    }
+
+    /// What counts those who come.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Tells the log if it refuses no more. To be called now and then.

@@ -89,6 +89,12 @@ impl Gate {
         }
     }
 
+    /// Whether anybody may ever have to wait.
+    #[must_use]
+    pub fn has_limit(&self) -> bool {
+        self.bucket.is_some() || self.places.is_some()
+    }
+
     /// Whether one more would come in at `now` without waiting.
     #[must_use]
     pub fn is_open(&self, now: Instant) -> bool {

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod clients;
+mod counts;
 mod entrance;
 mod gate;
 mod refusals;
@@ -14,6 +15,7 @@ use std::fmt;
 
 pub use self::{
     clients::Clients,
+    counts::{Counts, Queue},
     entrance::Entrance,
     gate::{Gate, Pass, Refused},
 };

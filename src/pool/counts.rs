@@ -1,0 +1,118 @@
+//! What is counted of a pool.
+
+use std::sync::Arc;
+
+use super::admission;
+use crate::metrics::{Count, Counter};
+
+/// What is counted of a pool. All versions of it share it.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Handshakes that have gone on to a further backend.
+    pub(super) retries: Counter,
+    /// Those that might have, but for the budget.
+    pub(super) refused_retries: Counter,
+    /// Selections that have found no backend ready.
+    pub(super) none_ready: Counter,
+    /// Selections that have found none with room, though some were ready.
+    pub(super) no_room: Counter,
+    /// What is counted at its entrance.
+    pub(super) admission: Arc<admission::Counts>,
+}
+
+/// What was counted of a pool since the process has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Handshakes that have gone on to a further backend, as often as they have.
+    pub retries: u64,
+    /// Times that the budget has kept a handshake from going on.
+    pub refused_retries: u64,
+    /// Times that no backend was ready for a handshake or a request.
+    pub none_ready: u64,
+    /// Times that no backend had room, though some were ready.
+    pub no_room: u64,
+}
+
+impl Counts {
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            retries: self.retries.value(),
+            refused_retries: self.refused_retries.value(),
+            none_ready: self.none_ready.value(),
+            no_room: self.no_room.value(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use http::{HeaderMap, Uri};
+
+    use crate::{
+        config::{Config, Intent},
+        pool::{Pool, Selection, affinity::Asker, backend::Use},
+    };
+
+    fn config(lines: &str) -> Config {
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"a\"\n\
+             [pool.a]\nbackends = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\n{lines}"
+        );
+        Config::parse(&text, "test", Path::new("")).unwrap()
+    }
+
+    fn pool(lines: &str) -> Pool {
+        let config = config(lines);
+        Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap()
+    }
+
+    /// A selection of `pool` for a client of whom nothing is known.
+    fn selection(pool: &Pool, used_for: Use) -> Selection<'_> {
+        let asker = Asker {
+            ip: [192, 0, 2, 1].into(),
+            over_tls: false,
+            headers: &HeaderMap::new(),
+            uri: &Uri::from_static("/"),
+        };
+        pool.select(&asker, used_for)
+    }
+
+    #[test]
+    fn handshakes_that_go_on_count_and_so_do_those_that_the_budget_holds_back() {
+        let pool = pool("retries = { max = 1, budget = 1 }");
+        let mut crowd: Vec<_> = (0..12).map(|_| selection(&pool, Use::Tunnel)).collect();
+        let mut leases = Vec::new();
+        for selection in &mut crowd {
+            leases.extend(selection.next());
+            leases.extend(selection.next());
+        }
+        let mut request = selection(&pool, Use::Request);
+        leases.extend(request.next());
+        leases.extend(request.next());
+        let totals = pool.totals();
+        assert_eq!((totals.retries, totals.refused_retries), (10, 2));
+        assert_eq!((totals.none_ready, totals.no_room), (0, 0));
+    }
+
+    #[test]
+    fn whoever_finds_no_backend_counts_by_what_is_missing_and_after_a_reload_too() {
+        let before = pool("max_tunnels = 1");
+        let taken: Vec<_> = selection(&before, Use::Tunnel).collect();
+        assert_eq!(taken.len(), 2);
+        assert!(selection(&before, Use::Tunnel).next().is_none());
+        for backend in before.backends() {
+            before.intend(backend, Intent::Draining);
+        }
+        let config = config("max_tunnels = 2");
+        let after = Pool::after(&before, &config.pools[0], &config.timeouts, &config.limits);
+        let after = Arc::new(after.unwrap());
+        for _ in 0..3 {
+            assert!(selection(&after, Use::Request).next().is_none());
+        }
+        let totals = after.totals();
+        assert_eq!((totals.none_ready, totals.no_room), (3, 1));
+        assert_eq!(totals.retries, 1);
+    }
+}
