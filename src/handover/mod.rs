@@ -1,8 +1,9 @@
 //! What passes between a process and the one that takes over from it.
 //!
 //! A [`Program`] is started again by the process that runs it, and gets a [`Channel`] to it, the
-//! [`predecessor`]. A channel is a Unix stream socket that carries frames. A frame is a value written as JSON,
-//! and any number of open files that come with it. What the values mean is not decided here.
+//! [`predecessor()`]. A channel is a Unix stream socket that carries frames. A frame is a value
+//! written as JSON, and any number of open files that come with it. What the values mean is not
+//! decided here.
 
 mod incoming;
 mod outgoing;

@@ -125,8 +125,8 @@ fn the_program_that_runs_knows_how_it_was_started() {
 /// Set where a test runs in a process of its own.
 const ALONE: &str = "LONGWIRE_TEST_ALONE";
 
-/// Whether the test of that name runs in a process of its own, where it disturbs no other. If it does
-/// not, it does so now.
+/// Whether the test of that name runs in a process of its own, where it disturbs no other. If it
+/// does not, it does so now.
 fn runs_alone(test: &str) -> bool {
     if env::var_os(ALONE).is_some() {
         return true;

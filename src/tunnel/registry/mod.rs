@@ -109,8 +109,8 @@ impl Registry {
         }
     }
 
-    /// The name of a route, to be kept by whoever has to do with it: routes, requests that have found
-    /// theirs, tunnels that came by one.
+    /// The name of a route, to be kept by whoever has to do with it: routes, requests that have
+    /// found theirs, tunnels that came by one.
     #[must_use]
     pub fn route(&self, name: &str) -> Arc<str> {
         self.routes.share(name)
