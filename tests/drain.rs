@@ -21,6 +21,8 @@ use crate::support::{
 const DRAINING: Option<(CloseCode, &str)> =
     Some((CloseCode::SERVICE_RESTART, "backend is draining"));
 
+const TICK: Duration = Duration::from_secs(1);
+
 /// What a client was told at its end, and when.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -127,6 +129,39 @@ async fn backends_that_drain_together_share_the_rate() {
     assert_eq!(told.len(), 20);
     assert!(told.iter().all(|told| told.code == 1001));
     assert_paced(&told, began, Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_a_drain_is_can_be_seen_while_it_goes_on() {
+    in_slow_motion();
+    let backends = echo_cluster(2).await;
+    let proxy = Proxy::fronting(&backends).pool("drain.over = \"20s\"");
+    let proxy = proxy.start().await;
+    let _clients = clients(&proxy, 20).await;
+    let pool = &proxy.pools[0];
+    assert_eq!(pool.drain_of(&member(&proxy, 0)), None);
+
+    intend(&proxy, 0, Intent::Draining);
+    sleep(Duration::from_secs(11)).await;
+    let half = pool.drain_of(&member(&proxy, 0)).unwrap();
+    assert_eq!(half.total, 10);
+    assert!((4..=6).contains(&half.untold), "{half:?}");
+    assert!((half.untold..=6).contains(&half.left), "{half:?}");
+    assert!(
+        half.time_left(Instant::now())
+            .abs_diff(Duration::from_secs(9))
+            < TICK
+    );
+    assert_eq!(pool.drain_of(&member(&proxy, 1)), None, "it does not drain");
+
+    sleep(Duration::from_secs(12)).await;
+    let end = pool.drain_of(&member(&proxy, 0)).unwrap();
+    assert_eq!((end.total, end.untold, end.left), (10, 0, 0));
+    assert_eq!(proxy.registry.told().told[0], ("drain", 10));
+    intend(&proxy, 0, Intent::Ready);
+    sleep(TICK).await;
+    assert_eq!(pool.drain_of(&member(&proxy, 0)), None, "it is over");
+    assert_eq!(pool.totals().drains, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -369,3 +369,55 @@ async fn a_backend_that_was_away_keeps_the_tunnels_that_it_kept() {
         assert_eq!(tunnels.collect::<Vec<_>>(), [10, 10, 10]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_starts_and_stops_what_nobody_has_configured() {
+    let old = |proxy: ProxyBuilder| proxy.pool("slow_start = \"off\"");
+    let mut story = Story::begin(old).await;
+    story.clients_arrive(60).await;
+    story.third_comes_back();
+    // The default leaves younger ones alone.
+    sleep(Duration::from_secs(330)).await;
+    assert_eq!(story.told(), []);
+
+    let pool = story.proxy.control.rebalance("main", true).unwrap();
+    assert!(pool.is_rebalanced() && pool.rebalance().is_none());
+    sleep(Duration::from_millis(500)).await;
+    story.proxy.control.rebalance("main", false).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let told = story.told().len();
+    assert!((4..=6).contains(&told), "{told}");
+    assert_eq!(pool.totals().rebalanced, told as u64);
+
+    story.proxy.control.rebalance("main", true).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(story.told().len(), 16 - told);
+    assert!(story.proxy.control.rebalance("other", true).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_wants_holds_until_the_file_says_something_else_of_it() {
+    let backends = echo_cluster(2).await;
+    let with = |lines: &str| Proxy::fronting(&backends).pool(lines);
+    let proxy = with("rebalance = { rate = 3 }").start().await;
+    let is_rebalanced = || proxy.control.pools()[0].is_rebalanced();
+    assert!(is_rebalanced());
+    proxy.control.rebalance("main", false).unwrap();
+    let elsewhere = with("rebalance = { rate = 3 }\nslow_start = \"off\"");
+    proxy.reload(elsewhere).await.unwrap();
+    assert!(!is_rebalanced());
+    proxy
+        .reload(with("rebalance = { rate = 4 }"))
+        .await
+        .unwrap();
+    assert!(is_rebalanced());
+
+    proxy.reload(with("")).await.unwrap();
+    assert!(!is_rebalanced());
+    proxy.control.rebalance("main", true).unwrap();
+    let fixed = with("affinity = \"ip\"");
+    proxy.reload(fixed).await.unwrap();
+    assert!(!is_rebalanced(), "they would come back to where they were");
+    let refused = proxy.control.rebalance("main", true).unwrap_err();
+    assert!(refused.to_string().contains("affinity by ip"), "{refused}");
+}

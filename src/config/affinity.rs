@@ -112,6 +112,12 @@ const BY: Choice<By> = Choice {
 };
 
 impl Affinity {
+    /// Whether a client that comes back may get another backend, and keep that one then.
+    #[must_use]
+    pub fn can_be_given_anew(&self) -> bool {
+        matches!(self, Self::None | Self::Cookie(_))
+    }
+
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
         match field.value()? {
             DeValue::String(_) => Self::read_short(field),

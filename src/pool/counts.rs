@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::admission;
+use super::{admission, drains::Drains};
 use crate::metrics::{Count, Counter};
 
 /// What is counted of a pool. All versions of it share it.
@@ -16,6 +16,9 @@ pub(super) struct Counts {
     pub(super) none_ready: Counter,
     /// Selections that have found none with room, though some were ready.
     pub(super) no_room: Counter,
+    /// Clients that were sent away, so that they come back elsewhere.
+    pub(super) rebalanced: Counter,
+    pub(super) drains: Drains,
     /// What is counted at its entrance.
     pub(super) admission: Arc<admission::Counts>,
 }
@@ -31,6 +34,10 @@ pub struct Totals {
     pub none_ready: u64,
     /// Times that no backend had room, though some were ready.
     pub no_room: u64,
+    /// Tunnels that were told to close, since their backends had too many.
+    pub rebalanced: u64,
+    /// Times that a backend began to lose its tunnels.
+    pub drains: u64,
 }
 
 impl Counts {
@@ -40,6 +47,8 @@ impl Counts {
             refused_retries: self.refused_retries.value(),
             none_ready: self.none_ready.value(),
             no_room: self.no_room.value(),
+            rebalanced: self.rebalanced.value(),
+            drains: self.drains.begun(),
         }
     }
 }

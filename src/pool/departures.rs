@@ -24,6 +24,11 @@ impl Departures {
         self.remembered(now).push_back(now);
     }
 
+    /// Whether anybody may come back at `now` who was sent away.
+    pub(super) fn are_awaited(&self, now: Instant) -> bool {
+        !self.remembered(now).is_empty()
+    }
+
     /// Whether a client that comes back at `now` may be taken for one that was sent away. Each of
     /// those is taken once.
     pub(super) fn take(&self, now: Instant) -> bool {

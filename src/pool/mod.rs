@@ -7,6 +7,7 @@ pub mod balance;
 pub mod connect;
 mod counts;
 mod departures;
+mod drains;
 mod health;
 pub mod idle;
 mod means;
@@ -45,7 +46,9 @@ use self::{
 };
 pub use self::{
     counts::Totals,
+    drains::Stand,
     memory::Memory,
+    rebalance::Fixed,
     selection::{Selected, Selection},
 };
 use crate::{
@@ -68,6 +71,8 @@ pub struct Pool {
     max_ejected: Mutex<u32>,
     retries: Retries,
     counts: Arc<Counts>,
+    /// Whether its tunnels are rebalanced.
+    rebalancing: Arc<watch::Sender<bool>>,
     entrance: Arc<Entrance>,
     connector: Connector,
     health: Option<Health>,
@@ -111,6 +116,7 @@ impl Pool {
             affinity: Affinity::new(config, &backends),
             max_ejected: Mutex::new(config.ejection.map_or(0, |ejection| ejection.max_share)),
             retries: Retries::new(config.retries.clone(), Arc::clone(&counts)),
+            rebalancing: Arc::new(watch::Sender::new(config.rebalance.is_some())),
             connector: means.connector,
             health: means.health,
             entrance: Arc::new(Entrance::new(
@@ -181,6 +187,17 @@ impl Pool {
         &self.config.drain
     }
 
+    /// How far a backend's drain is, while it is to lose its tunnels.
+    #[must_use]
+    pub fn drain_of(&self, backend: &Backend) -> Option<Stand> {
+        self.counts.drains.of(backend.id())
+    }
+
+    /// Says how far the drains are that are under way now.
+    pub fn show_drains(&self, drains: Vec<(BackendId, Stand)>) {
+        self.counts.drains.show(drains);
+    }
+
     /// Whether a member is to lose its tunnels.
     #[must_use]
     pub fn drains(&self, backend: &Backend) -> bool {
@@ -194,12 +211,6 @@ impl Pool {
     fn on_down(&self) -> OnDown {
         let health = self.config.health.as_ref();
         health.map(|health| health.on_down).unwrap_or_default()
-    }
-
-    /// How its tunnels are rebalanced, if they are.
-    #[must_use]
-    pub fn rebalance(&self) -> Option<&config::Rebalance> {
-        self.config.rebalance.as_ref()
     }
 
     /// Sees when an operator or the checks have changed the state of a member. Ejections end and

@@ -6,13 +6,15 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
+use tracing::info;
 
 use super::{
     Pool,
     backend::{Backend, BackendId},
     standing::{FULL, State},
 };
+use crate::{config, metrics::Count};
 
 /// A member that takes new clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,14 @@ pub struct Member {
     pub weight: u64,
     /// Tunnels that it may have at most.
     pub max: Option<usize>,
+}
+
+/// The tunnels of a pool cannot be rebalanced: its clients would come back to the same backends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("clients with affinity by {affinity} would come back to the same backend")]
+pub struct Fixed {
+    /// What their affinity is by.
+    pub affinity: String,
 }
 
 /// For each member, how many tunnels it has in excess of its fair share and of the `tolerance` above
@@ -65,6 +75,46 @@ impl Member {
 }
 
 impl Pool {
+    /// How its tunnels are rebalanced, if that is configured.
+    #[must_use]
+    pub fn rebalance(&self) -> Option<&config::Rebalance> {
+        self.config.rebalance.as_ref()
+    }
+
+    /// How its tunnels are rebalanced whenever they are.
+    #[must_use]
+    pub fn rebalance_terms(&self) -> config::Rebalance {
+        self.config.rebalance.unwrap_or_default()
+    }
+
+    /// Whether its tunnels are rebalanced, and when that changes.
+    #[must_use]
+    pub fn rebalancing(&self) -> watch::Receiver<bool> {
+        self.rebalancing.subscribe()
+    }
+
+    /// Whether its tunnels are rebalanced.
+    #[must_use]
+    pub fn is_rebalanced(&self) -> bool {
+        *self.rebalancing.borrow()
+    }
+
+    /// Has its tunnels rebalanced from now on, or not any more, until what is configured changes.
+    ///
+    /// # Errors
+    /// If that would move nobody.
+    pub fn set_rebalanced(&self, wanted: bool) -> Result<(), Fixed> {
+        if wanted && !self.config.can_be_rebalanced() {
+            let affinity = self.config.affinity.to_string();
+            return Err(Fixed { affinity });
+        }
+        if self.rebalancing.send_replace(wanted) != wanted {
+            let does = if wanted { "begins" } else { "ends" };
+            info!(pool = self.name(), "the rebalance {does}");
+        }
+        Ok(())
+    }
+
     /// How many tunnels members have in excess of their fair share and of the `tolerance` above it,
     /// in percent. Of those that `closing` says are on their way out, and of clients on their way
     /// back as many as `returning`.
@@ -92,6 +142,7 @@ impl Pool {
 
     /// A client of a member was sent away, so that it is balanced when it comes back.
     pub fn sends_away(&self, from: BackendId) {
+        self.counts.rebalanced.add(1);
         if let Some(member) = self.member_with(from) {
             member.departures().note(Instant::now());
         }
@@ -100,14 +151,14 @@ impl Pool {
     /// Whether a client that comes back to the member with that index may go to another one: as one
     /// of those that were sent away, and as long as the member has more than its share.
     pub(super) fn lets_go(&self, index: usize) -> bool {
-        if self.rebalance().is_none() {
+        let now = Instant::now();
+        let home = &self.backends[index];
+        if !home.departures().are_awaited(now) {
             return false;
         }
-        let now = Instant::now();
         let ready = self.ready(now);
         let members = ready.iter().map(|backend| backend.member(0, FULL));
         let members: Vec<_> = members.collect();
-        let home = &self.backends[index];
         let place = ready.iter().position(|backend| backend.id() == home.id());
         place.is_some_and(|place| is_above(&members, place) && home.departures().take(now))
     }

@@ -62,6 +62,9 @@ impl Pool {
         pool.former = pool.former_after(before);
         pool.affinity.share(&before.affinity);
         pool.changes = Arc::clone(&before.changes);
+        if config.rebalance == before.config.rebalance && config.can_be_rebalanced() {
+            pool.rebalancing = Arc::clone(&before.rebalancing);
+        }
         if config.admission.all == before.config.admission.all {
             pool.entrance = Arc::clone(&before.entrance);
         }

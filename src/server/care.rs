@@ -99,9 +99,7 @@ impl Ward {
 /// The checks and the rebalancing of a pool.
 fn tasks(pool: &Arc<Pool>, registry: &Arc<Registry>) -> JoinSet<()> {
     let mut tasks: JoinSet<()> = pool.checks().collect();
-    if let Some(config) = pool.rebalance() {
-        tasks.spawn(rebalancing(Arc::clone(pool), Arc::clone(registry), *config));
-    }
+    tasks.spawn(rebalancing(Arc::clone(pool), Arc::clone(registry)));
     tasks
 }
 

@@ -6,7 +6,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{changes::Changes, reload::ReloadError, upgrade::NotReady};
-use crate::{admin::Readiness, config::Config, handover::Channel, pool::Pool};
+use crate::{
+    admin::Readiness,
+    config::Config,
+    handover::Channel,
+    pool::{Fixed, Pool},
+};
 
 /// A hand on a server that runs.
 #[derive(Debug, Clone)]
@@ -14,6 +19,17 @@ pub struct Control {
     orders: mpsc::Sender<Order>,
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     readiness: watch::Receiver<Readiness>,
+}
+
+/// Why tunnels are not rebalanced.
+#[derive(Debug, thiserror::Error)]
+pub enum RebalanceError {
+    /// There is no pool of that name.
+    #[error("there is no such pool")]
+    NoPool,
+    /// That would move nobody.
+    #[error(transparent)]
+    Fixed(#[from] Fixed),
 }
 
 /// What a server is asked to do, and whom to tell what came of it.
@@ -55,6 +71,19 @@ impl Control {
     #[must_use]
     pub fn pools(&self) -> Arc<Vec<Arc<Pool>>> {
         self.pools.load_full()
+    }
+
+    /// Has the tunnels of the pool of that name rebalanced from now on, or not any more: until a
+    /// reload brings another `rebalance` for it.
+    ///
+    /// # Errors
+    /// If there is no such pool, or if that would move nobody.
+    pub fn rebalance(&self, pool: &str, wanted: bool) -> Result<Arc<Pool>, RebalanceError> {
+        let pools = self.pools.load();
+        let mut named = pools.iter().filter(|own| own.name() == pool);
+        let pool = named.next().ok_or(RebalanceError::NoPool)?;
+        pool.set_rebalanced(wanted)?;
+        Ok(Arc::clone(pool))
     }
 
     /// Has the server run under `config` from now on. What is the same in it is left alone:

@@ -49,11 +49,13 @@ async fn drain(
         charge.mark_unchanged();
         let orders = all_orders(&charge.borrow(), registry);
         if orders.is_empty() {
+            charge.borrow().pool.show_drains(Vec::new());
             return;
         }
         let now = Instant::now();
         drain.set(orders, now);
         let Progress { cut, next } = drain.proceed(registry, now);
+        charge.borrow().pool.show_drains(drain.stands());
         if cut > 0 {
             warn!(
                 pool = charge.borrow().pool.name(),

@@ -38,7 +38,7 @@ use self::{
 };
 pub use self::{
     changes::Changes,
-    control::Control,
+    control::{Control, RebalanceError},
     exit::{Absent, Departing, Exit},
     reload::ReloadError,
     stopping::Stopped,

@@ -45,5 +45,5 @@ pub(super) fn down(code: DrainCode) -> &'static CloseOrder {
 
 /// Its backend, its pool or its route is not configured any more.
 pub(super) fn removed(code: DrainCode) -> &'static CloseOrder {
-    order!(code, Cause::Draining, "removed from the configuration")
+    order!(code, Cause::Removed, "removed from the configuration")
 }

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    config,
     pool::Pool,
     tunnel::{rebalance::Rebalance, registry::Registry},
 };
 
-/// Rebalances a pool for as long as it runs.
-pub(super) async fn rebalancing(
-    pool: Arc<Pool>,
-    registry: Arc<Registry>,
-    config: config::Rebalance,
-) {
-    let mut rebalance = Rebalance::new(config, Instant::now());
-    loop {
-        let next = rebalance.proceed(&pool, &registry, Instant::now());
-        sleep_until(next).await;
+/// Rebalances a pool whenever that is wanted. It sleeps while it is not.
+pub(super) async fn rebalancing(pool: Arc<Pool>, registry: Arc<Registry>) {
+    let mut wanted = pool.rebalancing();
+    while wanted.wait_for(|wanted| *wanted).await.is_ok() {
+        let mut rebalance = Rebalance::new(pool.rebalance_terms(), Instant::now());
+        while *wanted.borrow_and_update() {
+            let next = rebalance.proceed(&pool, &registry, Instant::now());
+            tokio::select! {
+                // The pool holds the other end.
+                _ = wanted.changed() => {}
+                () = sleep_until(next) => {}
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Closing the tunnels of whoever is to lose them, at a pace: of some backends, or of all.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::time::Instant;
 
@@ -8,7 +8,7 @@ use super::{
     pacing::{Pace, Pacing},
     registry::{CloseOrder, Handle, Registry, RouteId},
 };
-use crate::pool::backend::BackendId;
+use crate::pool::{Stand, backend::BackendId};
 
 /// Drains of which each may begin and end at any time. They share one pace: to drain two backends at
 /// once is no reason for a storm.
@@ -37,13 +37,23 @@ pub enum Whose {
 }
 
 /// A drain that has begun.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Draining {
     whose: Whose,
     /// What its tunnels are told.
     order: &'static CloseOrder,
     /// When what is left of them is cut.
     deadline: Option<Instant>,
+    seen: Seen,
+}
+
+/// What was seen of the tunnels that a drain is for.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Their numbers, of those that were there at any time.
+    all: HashSet<u64>,
+    untold: usize,
+    left: usize,
 }
 
 /// What is left to do.
@@ -82,24 +92,33 @@ impl Drain {
             self.look = now;
         }
         let begin = self.limit.map(|limit| now + limit);
-        let with_deadline = draining.into_iter().map(|(whose, order)| Draining {
-            whose,
-            order,
-            deadline: self.find(whose).map_or(begin, |before| before.deadline),
+        let mut before = std::mem::take(&mut self.draining);
+        let changed = draining.into_iter().map(|(whose, order)| {
+            match before.iter().position(|one| one.whose == whose) {
+                Some(known) => Draining {
+                    order,
+                    ..before.swap_remove(known)
+                },
+                None => Draining {
+                    whose,
+                    order,
+                    deadline: begin,
+                    seen: Seen::default(),
+                },
+            }
         });
-        self.draining = with_deadline.collect();
+        self.draining = changed.collect();
     }
 
     /// Does what is due at `now`.
     pub fn proceed(&mut self, registry: &Registry, now: Instant) -> Progress {
         let cut = self.cut_late(registry, now);
         if now >= self.look {
-            self.waiting = self.tunnels(registry);
-            self.waiting.retain(|tunnel| !tunnel.is_closing());
+            self.look_into(registry);
             self.look = now + LOOK_EVERY;
         }
         for _ in 0..self.pacing.due(self.waiting.len(), now) {
-            self.tell_one();
+            self.tell_one(registry);
         }
         let pacing = (!self.waiting.is_empty()).then(|| self.pacing.next(self.waiting.len()));
         let deadlines = self.draining.iter().filter_map(|one| one.deadline);
@@ -110,6 +129,26 @@ impl Drain {
         }
     }
 
+    /// How far it is for each backend.
+    #[must_use]
+    pub fn stands(&self) -> Vec<(BackendId, Stand)> {
+        let all_told = self.pacing.last(self.waiting.len());
+        let stand = |one: &Draining| match one.whose {
+            Whose::Backend(backend) => {
+                let Seen { all, untold, left } = &one.seen;
+                let stand = Stand {
+                    total: all.len(),
+                    untold: *untold,
+                    left: *left,
+                    all_told,
+                };
+                Some((backend, stand))
+            }
+            Whose::Route(_) | Whose::Everyone => None,
+        };
+        self.draining.iter().filter_map(stand).collect()
+    }
+
     /// Tunnels that were told so far.
     #[must_use]
     pub fn told(&self) -> usize {
@@ -117,14 +156,38 @@ impl Drain {
     }
 
     /// Tells one of those that wait, and still are where they were.
-    fn tell_one(&mut self) {
+    fn tell_one(&mut self, registry: &Registry) {
         while let Some(tunnel) = self.waiting.pop() {
-            let order = self.order(tunnel.service(), tunnel.route());
-            if order.is_some_and(|order| tunnel.close(order)) {
+            let Some(one) = meant(&mut self.draining, &tunnel) else {
+                continue;
+            };
+            one.seen.untold = one.seen.untold.saturating_sub(1);
+            if tunnel.close(one.order) {
+                registry.has_told(one.order.cause);
                 self.told += 1;
                 return;
             }
         }
+    }
+
+    /// Takes note of the tunnels that there are, and of whom to tell.
+    fn look_into(&mut self, registry: &Registry) {
+        for one in &mut self.draining {
+            (one.seen.untold, one.seen.left) = (0, 0);
+        }
+        self.waiting = self.tunnels(registry);
+        self.waiting.retain(|tunnel| {
+            let is_untold = !tunnel.is_closing();
+            if let Some(one) = meant(&mut self.draining, tunnel) {
+                one.seen.left += 1;
+                one.seen.untold += usize::from(is_untold);
+                // Of others nobody asks, and they may be many.
+                if let Whose::Backend(_) = one.whose {
+                    one.seen.all.insert(tunnel.id());
+                }
+            }
+            is_untold
+        });
     }
 
     /// Cuts what is left of those whose time is over, and says how many. They have as much time
@@ -142,6 +205,7 @@ impl Drain {
                 tunnel.cut(one.order);
             }
         }
+        registry.has_cut(cut);
         cut
     }
 
@@ -159,6 +223,13 @@ impl Drain {
     fn find(&self, whose: Whose) -> Option<&Draining> {
         self.draining.iter().find(|one| one.whose == whose)
     }
+}
+
+/// The first of them that a tunnel is meant by.
+fn meant<'d>(draining: &'d mut [Draining], tunnel: &Handle) -> Option<&'d mut Draining> {
+    let (backend, route) = (tunnel.service(), tunnel.route());
+    let mut draining = draining.iter_mut();
+    draining.find(|one| one.whose.includes(backend, route))
 }
 
 impl Whose {
@@ -305,6 +376,52 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_says_how_far_it_is_at_either_pace() {
+        let paces = [
+            config::DrainPace::Over(seconds(30)),
+            config::DrainPace::Rate(2.try_into().unwrap()),
+        ];
+        for pace in paces {
+            let mut story = Story::begin(config::Drain {
+                pace,
+                ..config::Drain::default()
+            });
+            let home = BackendId::next();
+            let mut places = story.open(home, 60);
+            let stand = |story: &Story| {
+                let stands = story.drain.stands();
+                let own = stands.iter().find(|(backend, _)| *backend == home);
+                own.unwrap().1
+            };
+            story.drains(&[home], seconds(0));
+            story.pass(seconds(0), seconds(15));
+            let half = stand(&story);
+            assert_eq!((half.total, half.left), (60, 60));
+            assert_eq!(half.untold, 60 - told(&places));
+            assert!((28..=32).contains(&half.untold), "{half:?}");
+            let time_left = half.time_left(story.began + seconds(15));
+            assert!(
+                time_left.abs_diff(seconds(15)) < seconds(1),
+                "{time_left:?}"
+            );
+
+            places.retain(|place| place.order().is_none());
+            places.extend(story.open(home, 4));
+            story.pass(seconds(15), seconds(17));
+            let later = stand(&story);
+            assert_eq!(later.total, 64);
+            assert!(later.left < 40, "{later:?}");
+            story.pass(seconds(17), seconds(60));
+            drop(places);
+            story.pass(seconds(60), seconds(62));
+            let end = stand(&story);
+            assert_eq!((end.total, end.untold, end.left), (64, 0, 0));
+            assert_eq!(end.time_left(story.began + seconds(62)), Duration::ZERO);
+            assert_eq!(story.registry.told().told[0], ("drain", 64));
+        }
+    }
+
+    #[test]
     fn a_drain_has_time_until_its_deadline_and_then_again() {
         let mut story = Story::begin(config::Drain {
             deadline: Some(seconds(60)),
@@ -318,6 +435,7 @@ mod tests {
         assert_eq!((told(&places), cut(&places)), (10, 0));
         story.pass(seconds(59), seconds(60));
         assert_eq!(cut(&places), 10);
+        assert_eq!(story.registry.told().cut, 10);
         drop(places);
         let late = story.open(home, 10);
         story.pass(seconds(60), seconds(119));

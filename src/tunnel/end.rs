@@ -46,6 +46,8 @@ pub enum Cause {
     Lifetime,
     /// Its backend is to lose its tunnels.
     Draining,
+    /// Its backend, its pool or its route is not configured any more.
+    Removed,
     /// Its backend does not work, as the checks say.
     Down,
     /// Its backend has too many tunnels.
@@ -101,7 +103,7 @@ impl Cause {
             Self::Stalled => "stalled",
             Self::Idle => "idle",
             Self::Lifetime => "lifetime",
-            Self::Draining => "drain",
+            Self::Draining | Self::Removed => "drain",
             Self::Down => "down",
             Self::Rebalance => "rebalance",
             Self::Closed => "closed",

@@ -94,6 +94,13 @@ impl Pacing {
         self.slot + self.width(left).mul_f64(self.place)
     }
 
+    /// When the last of those `left` is due, at the latest.
+    #[must_use]
+    pub fn last(&self, left: usize) -> Instant {
+        let left_slots = u32::try_from(left).unwrap_or(u32::MAX);
+        self.slot + self.width(left).saturating_mul(left_slots)
+    }
+
     /// How long a slot is if there are so many `left`.
     fn width(&self, left: usize) -> Duration {
         match self.pace {

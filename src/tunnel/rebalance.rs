@@ -68,7 +68,7 @@ impl Rebalance {
             self.look = now + LOOK_EVERY;
         }
         for _ in 0..self.pacing.due(self.open_places(), now) {
-            self.tell_one(pool, now);
+            self.tell_one(pool, registry, now);
         }
         match self.open_places() {
             0 => self.look,
@@ -83,9 +83,10 @@ impl Rebalance {
         self.waiting.len().min(most)
     }
 
-    fn tell_one(&mut self, pool: &Pool, now: Instant) {
+    fn tell_one(&mut self, pool: &Pool, registry: &Registry, now: Instant) {
         while let Some(tunnel) = self.waiting.pop() {
             if tunnel.close(&MOVING) {
+                registry.has_told(MOVING.cause);
                 pool.sends_away(tunnel.service());
                 let until = now + RETURNS_WITHIN;
                 self.told.push(Told { tunnel, until });

@@ -137,6 +137,12 @@ fn check_name(field: &Field<'_>) -> Result<(), Reported> {
 }
 
 impl Pool {
+    /// Whether a client whose tunnel is closed may come back to another member.
+    #[must_use]
+    pub fn can_be_rebalanced(&self) -> bool {
+        self.affinity.can_be_given_anew()
+    }
+
     fn read(section: &Section<'_>, name: &str, admission: PoolAdmission) -> Result<Self, Reported> {
         // Everything is read before the first fault ends it, so that every fault is told.
         let backends = members(section);

@@ -46,9 +46,21 @@ const ORDERS: [(&str, RebalanceOrder); 2] = [
 ];
 
 const RATE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-const TOLERANCE: usize = 10;
+const TOLERANCE: u32 = 10;
 const MIN_AGE: Duration = Duration::from_secs(5 * 60);
 const MAX_CLOSING: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
+
+impl Default for Rebalance {
+    fn default() -> Self {
+        Self {
+            rate: RATE,
+            tolerance: TOLERANCE,
+            min_age: MIN_AGE,
+            order: RebalanceOrder::default(),
+            max_closing: MAX_CLOSING,
+        }
+    }
+}
 
 impl Rebalance {
     /// What `field` says, in a pool with that affinity and as many backends; `None` if they could
@@ -65,13 +77,13 @@ impl Rebalance {
     }
 
     fn read_table(section: &Section<'_>) -> Self {
-        let tolerance = |field: &Field<'_>| integer(field, 1..=100);
-        let tolerance = section.or("tolerance", tolerance, TOLERANCE);
+        // The range fits.
+        let percent = |whole: usize| u32::try_from(whole).unwrap_or(u32::MAX);
+        let tolerance = |field: &Field<'_>| integer(field, 1..=100).map(percent);
         let order = |field: &Field<'_>| one_of(field, &ORDERS);
         Self {
             rate: section.or("rate", a_second, RATE),
-            // The range fits.
-            tolerance: u32::try_from(tolerance).unwrap_or(u32::MAX),
+            tolerance: section.or("tolerance", tolerance, TOLERANCE),
             min_age: section.or("min_age", duration, MIN_AGE),
             order: section.or("order", order, RebalanceOrder::default()),
             max_closing: section.or("max_closing", positive, MAX_CLOSING),
@@ -81,7 +93,7 @@ impl Rebalance {
 
 /// Clients that their affinity leads to one backend would come back to it, and be closed again.
 fn refuse_fixed(field: &Field<'_>, affinity: &Affinity) -> Result<(), Reported> {
-    if matches!(affinity, Affinity::None | Affinity::Cookie(_)) {
+    if affinity.can_be_given_anew() {
         return Ok(());
     }
     let message = format!("clients with affinity by {affinity} cannot be rebalanced");

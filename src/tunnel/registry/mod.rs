@@ -5,6 +5,7 @@ mod live;
 mod place;
 mod routes;
 mod subject;
+mod told;
 
 use std::sync::{
     Arc,
@@ -20,11 +21,13 @@ pub use self::{
     place::{FormerPlace, Place},
     routes::RouteId,
     subject::{Description, Subject},
+    told::ToldTotals,
 };
-use self::{live::Live, routes::Names};
+use self::{live::Live, routes::Names, told::Told};
 use super::{
     clock::{Clock, Tick},
     counts::{Counts, Totals},
+    end::Cause,
 };
 use crate::pool::backend::BackendId;
 
@@ -34,6 +37,7 @@ pub struct Registry {
     workers: Box<[Arc<Shard>]>,
     count: Arc<Count>,
     routes: Names,
+    told: Told,
 }
 
 /// The live tunnels of one worker, and its clock.
@@ -64,6 +68,7 @@ impl Registry {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             count: Arc::default(),
             routes: Names::default(),
+            told: Told::default(),
         }
     }
 
@@ -175,6 +180,22 @@ impl Registry {
         totals
     }
 
+    /// A tunnel was told to close for that cause.
+    pub(super) fn has_told(&self, cause: Cause) {
+        self.told.add(cause);
+    }
+
+    /// So many were cut, since they had not ended in time.
+    pub(super) fn has_cut(&self, tunnels: usize) {
+        self.told.cut(tunnels);
+    }
+
+    /// How many were told to close so far, and what for.
+    #[must_use]
+    pub fn told(&self) -> ToldTotals {
+        self.told.totals()
+    }
+
     /// Tunnels that live now.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -203,7 +224,9 @@ impl Registry {
     /// Ends every live tunnel at once, and says how many there are.
     pub fn cut_all(&self) -> usize {
         let live = self.workers.iter().flat_map(|shard| &shard.live);
-        live.map(|live| live.cut()).count()
+        let cut = live.map(|live| live.cut()).count();
+        self.told.cut(cut);
+        cut
     }
 
     /// The tunnels that are served by a backend that `is_meant`, in no order. It looks at every live
