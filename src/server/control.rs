@@ -1,16 +1,17 @@
 //! What can be asked of a server that runs.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{changes::Changes, reload::ReloadError, upgrade::NotReady};
+use super::{Shared, changes::Changes, closings::Closings, reload::ReloadError, upgrade::NotReady};
 use crate::{
     admin::Readiness,
     config::Config,
     handover::Channel,
-    pool::{Fixed, Pool},
+    pool::{Fixed, Pool, Stand},
+    tunnel::registry::{CloseOrder, Handle},
 };
 
 /// A hand on a server that runs.
@@ -18,6 +19,7 @@ use crate::{
 pub struct Control {
     orders: mpsc::Sender<Order>,
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
+    closings: Arc<Closings>,
     readiness: watch::Receiver<Readiness>,
 }
 
@@ -49,13 +51,14 @@ pub(super) enum Order {
 impl Control {
     /// A hand, and where its orders arrive.
     pub(super) fn new(
-        pools: &Arc<ArcSwap<Vec<Arc<Pool>>>>,
+        shared: &Shared,
         readiness: &watch::Sender<Readiness>,
     ) -> (Self, mpsc::Receiver<Order>) {
         let (orders, arriving) = mpsc::channel(1);
         let control = Self {
             orders,
-            pools: Arc::clone(pools),
+            pools: Arc::clone(&shared.pools),
+            closings: Arc::new(Closings::of(&shared.registry)),
             readiness: readiness.subscribe(),
         };
         (control, arriving)
@@ -84,6 +87,20 @@ impl Control {
         let pool = named.next().ok_or(RebalanceError::NoPool)?;
         pool.set_rebalanced(wanted)?;
         Ok(Arc::clone(pool))
+    }
+
+    /// Closes those tunnels, one after the other over that time, and gives the number of that. To be
+    /// called on a Tokio runtime.
+    #[must_use]
+    pub fn close(&self, which: Vec<Handle>, order: CloseOrder, over: Duration) -> u64 {
+        self.closings.begin(which, order, over)
+    }
+
+    /// How far the closing of that number is, while it goes on and for ten minutes after. The last
+    /// 64 are known.
+    #[must_use]
+    pub fn closing(&self, number: u64) -> Option<Stand> {
+        self.closings.stand(number)
     }
 
     /// Has the server run under `config` from now on. What is the same in it is left alone:

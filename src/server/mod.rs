@@ -3,6 +3,7 @@
 mod announcements;
 mod care;
 mod changes;
+mod closings;
 mod control;
 mod door;
 mod draining;
@@ -129,7 +130,7 @@ impl Server {
         let shared = Shared::new(config, workers.len())?;
         let care = Care::begin(&shared.proxy, &shared.pools, &shared.registry);
         let readiness = watch::Sender::new(Readiness::Ready);
-        let (control, orders) = Control::new(&shared.pools, &readiness);
+        let (control, orders) = Control::new(&shared, &readiness);
         let mut server = Self {
             config: config.clone(),
             doors: Vec::new(),

@@ -1,5 +1,7 @@
 //! What tunnels are told that the server closes.
 
+use std::borrow::Cow;
+
 use crate::{
     config::DrainCode,
     tunnel::{Cause, registry::CloseOrder},
@@ -13,7 +15,7 @@ macro_rules! order {
             CloseOrder {
                 cause: $cause,
                 code,
-                reason: $reason,
+                reason: Cow::Borrowed($reason),
             }
         }
         match $code {

@@ -1,6 +1,6 @@
 //! What is due in a tunnel, and when: pings, closes and cuts.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{Cause, Ending, Tunnel, clock::Tick, keepalive::Due, registry::CloseOrder};
 use crate::websocket::CloseCode;
@@ -8,12 +8,12 @@ use crate::websocket::CloseCode;
 static IDLE: CloseOrder = CloseOrder {
     cause: Cause::Idle,
     code: CloseCode::GOING_AWAY,
-    reason: "idle for too long",
+    reason: Cow::Borrowed("idle for too long"),
 };
 static LIFETIME: CloseOrder = CloseOrder {
     cause: Cause::Lifetime,
     code: CloseCode::GOING_AWAY,
-    reason: "open for too long",
+    reason: Cow::Borrowed("open for too long"),
 };
 
 impl<C, B> Tunnel<C, B> {
@@ -33,7 +33,7 @@ impl<C, B> Tunnel<C, B> {
             return true;
         }
         if let Some(order) = self.place.order() {
-            self.close(order, now);
+            self.close(&order, now);
         } else if now >= self.expires {
             self.close(&LIFETIME, now);
         } else if self.ending.is_some() {

@@ -245,6 +245,8 @@ impl Whose {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::{
         config,
@@ -255,7 +257,7 @@ mod tests {
     static ORDER: CloseOrder = CloseOrder {
         cause: Cause::Draining,
         code: CloseCode::SERVICE_RESTART,
-        reason: "backend is draining",
+        reason: Cow::Borrowed("backend is draining"),
     };
 
     fn seconds(seconds: u64) -> Duration {

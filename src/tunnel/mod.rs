@@ -1,6 +1,7 @@
 //! A spliced pair of sockets after the 101: the two directions, their deadlines, and how it ended.
 
 pub mod clock;
+pub mod closing;
 mod counts;
 mod deadlines;
 pub mod drain;
@@ -19,6 +20,7 @@ mod rescue;
 mod watch;
 
 use std::{
+    borrow::Cow,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -84,9 +86,15 @@ struct Ending {
     since: Tick,
 }
 
-static CLIENT_LEFT: Farewell = (CloseCode::GOING_AWAY, "client connection lost");
-static BACKEND_LEFT: Farewell = (CloseCode::BAD_GATEWAY, "backend connection lost");
-static PEER_LOST: Farewell = (CloseCode::GOING_AWAY, "peer lost");
+static CLIENT_LEFT: Farewell = (
+    CloseCode::GOING_AWAY,
+    Cow::Borrowed("client connection lost"),
+);
+static BACKEND_LEFT: Farewell = (
+    CloseCode::BAD_GATEWAY,
+    Cow::Borrowed("backend connection lost"),
+);
+static PEER_LOST: Farewell = (CloseCode::GOING_AWAY, Cow::Borrowed("peer lost"));
 
 impl<C, B> Tunnel<C, B> {
     /// A tunnel between two sides whose handshake is complete.
@@ -124,8 +132,8 @@ impl<C, B> Tunnel<C, B> {
     /// before long is seen to here too.
     fn close(&mut self, order: &CloseOrder, now: Tick) {
         if self.ending.is_none() {
-            self.upward.want_close((order.code, order.reason));
-            self.downward.want_close((order.code, order.reason));
+            self.upward.want_close((order.code, order.reason.clone()));
+            self.downward.want_close((order.code, order.reason.clone()));
             self.end(Party::Proxy, order.cause, Some(order.code), now);
         }
         self.closed = Some(now);

@@ -1,6 +1,6 @@
 //! Closing tunnels that their backend has too many of, a few at a time.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ struct Told {
 static MOVING: CloseOrder = CloseOrder {
     cause: Cause::Rebalance,
     code: CloseCode::SERVICE_RESTART,
-    reason: "moving to another backend",
+    reason: Cow::Borrowed("moving to another backend"),
 };
 
 /// How often it is worked out who has too many.

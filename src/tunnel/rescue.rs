@@ -5,6 +5,7 @@
 //! other backend alone. What the lost one had taken is lost with it.
 
 use std::{
+    borrow::Cow,
     fmt,
     task::{Context, Poll},
     time::Duration,
@@ -67,8 +68,11 @@ struct Changes([Option<Tick>; 3]);
 /// fail at once would keep us busy for ever.
 const CHANGES_WITHIN: Duration = Duration::from_secs(60);
 
-static CLOSED: Farewell = (CloseCode::NORMAL, "");
-static NO_OTHER: Farewell = (CloseCode::SERVICE_RESTART, "backend connection lost");
+static CLOSED: Farewell = (CloseCode::NORMAL, Cow::Borrowed(""));
+static NO_OTHER: Farewell = (
+    CloseCode::SERVICE_RESTART,
+    Cow::Borrowed("backend connection lost"),
+);
 
 impl<C, B> Tunnel<C, B> {
     /// Has `rescue` find another backend when this one is lost between two messages. Of what the

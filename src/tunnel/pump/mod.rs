@@ -5,6 +5,7 @@ mod long;
 mod moving;
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     io,
     pin::Pin,
@@ -57,7 +58,7 @@ pub(super) struct Pump {
 }
 
 /// A code and a reason for a Close frame.
-pub(super) type Farewell = (CloseCode, &'static str);
+pub(super) type Farewell = (CloseCode, Cow<'static, str>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -366,7 +367,7 @@ impl Pump {
             self.close = None;
             self.ping = Ping::None;
         } else if let Some(farewell) = self.close.take() {
-            self.put_in_close(*farewell);
+            self.put_in_close(&farewell);
             self.phase = Phase::Dropping;
         } else if let Ping::Wanted(token) = self.ping {
             self.outbox.put(&frame::ping(&token, self.role));
@@ -374,8 +375,8 @@ impl Pump {
         }
     }
 
-    fn put_in_close(&mut self, (code, reason): Farewell) {
-        let close = frame::close(code, reason, self.role);
+    fn put_in_close(&mut self, (code, reason): &Farewell) {
+        let close = frame::close(*code, reason, self.role);
         self.outbox.put(&close);
         self.ping = Ping::None;
     }
@@ -395,7 +396,7 @@ impl Pump {
             });
             let inside_frame = self.watch.scanner.is_inside_frame() || !held.is_empty();
             if !inside_frame && self.watch.close().is_none() {
-                self.put_in_close(*self.farewell);
+                self.put_in_close(self.farewell);
             }
         }
         self.phase = Phase::Ending;

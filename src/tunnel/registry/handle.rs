@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Description,
-    live::{CloseOrder, Live},
+    live::{Live, Order},
     routes::RouteId,
 };
 use crate::{
@@ -102,8 +102,8 @@ impl Handle {
     }
 
     /// Tells it to close, and says whether that is news to it.
-    pub fn close(&self, order: &'static CloseOrder) -> bool {
-        self.is_alive() && self.live.obey(order)
+    pub fn close(&self, order: impl Into<Order>) -> bool {
+        self.is_alive() && self.live.obey(order.into())
     }
 
     /// Has it end as [left](crate::tunnel::moving::Outcome::Left) for another process, as soon as it
@@ -114,27 +114,32 @@ impl Handle {
     }
 
     /// Ends it at once, on account of the first order that it got.
-    pub fn cut(&self, order: &'static CloseOrder) {
-        self.live.obey(order);
+    pub fn cut(&self, order: impl Into<Order>) {
+        self.live.obey(order.into());
         self.live.cut();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::{
-        tunnel::{Cause, registry::Registry},
+        tunnel::{
+            Cause,
+            registry::{CloseOrder, Registry},
+        },
         websocket::CloseCode,
     };
 
     static FIRST: CloseOrder = CloseOrder {
         cause: Cause::Shutdown,
         code: CloseCode::GOING_AWAY,
-        reason: "first",
+        reason: Cow::Borrowed("first"),
     };
     static SECOND: CloseOrder = CloseOrder {
-        reason: "second",
+        reason: Cow::Borrowed("second"),
         ..FIRST
     };
 
@@ -166,7 +171,7 @@ mod tests {
         assert!(handle.is_alive() && !handle.is_closing());
         assert!(handle.close(&FIRST));
         assert!(!handle.close(&SECOND), "it knows already");
-        assert_eq!(place.order(), Some(&FIRST));
+        assert_eq!(place.order().as_deref(), Some(&FIRST));
         assert!(handle.is_alive() && handle.is_closing());
 
         let place = registry.enter(0, backend);

@@ -1,8 +1,12 @@
 //! What others may touch of a live tunnel.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+use std::{
+    borrow::Cow,
+    ops::Deref,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use atomic_waker::AtomicWaker;
@@ -27,7 +31,7 @@ pub(super) struct Live {
     pub(super) client: Meter,
     pub(super) backend: Meter,
     pub(super) opened: Tick,
-    pub(super) order: OnceLock<&'static CloseOrder>,
+    pub(super) order: OnceLock<Order>,
     /// Whether it is to end without a word.
     pub(super) is_cut: AtomicBool,
     /// Whether it is to leave for another process.
@@ -36,14 +40,58 @@ pub(super) struct Live {
 }
 
 /// A wish that a tunnel be closed by us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseOrder {
     /// Why, for the log.
     pub cause: Cause,
     /// What its peers are told.
     pub code: CloseCode,
     /// The same in words. At most 123 bytes.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
+}
+
+/// A close order as many tunnels may have it.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// One of ours.
+    Fixed(&'static CloseOrder),
+    /// An operator's own.
+    Own(Arc<CloseOrder>),
+}
+
+impl CloseOrder {
+    /// That of an operator, with what the tunnels' peers are to be told.
+    #[must_use]
+    pub fn of_operator(code: CloseCode, reason: String) -> Self {
+        Self {
+            cause: Cause::Closed,
+            code,
+            reason: Cow::Owned(reason),
+        }
+    }
+}
+
+impl Deref for Order {
+    type Target = CloseOrder;
+
+    fn deref(&self) -> &CloseOrder {
+        match self {
+            Self::Fixed(order) => order,
+            Self::Own(order) => order,
+        }
+    }
+}
+
+impl From<&'static CloseOrder> for Order {
+    fn from(order: &'static CloseOrder) -> Self {
+        Self::Fixed(order)
+    }
+}
+
+impl From<CloseOrder> for Order {
+    fn from(order: CloseOrder) -> Self {
+        Self::Own(Arc::new(order))
+    }
 }
 
 impl Live {
@@ -73,7 +121,7 @@ impl Live {
     }
 
     /// Takes the order, unless there is one already, and says whether it did.
-    pub(super) fn obey(&self, order: &'static CloseOrder) -> bool {
+    pub(super) fn obey(&self, order: Order) -> bool {
         let is_first = self.order.set(order).is_ok();
         if is_first {
             self.waker.wake();

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     handle::{Handle, Reading},
-    live::CloseOrder,
+    live::{CloseOrder, Order},
     place::{FormerPlace, Place},
     routes::RouteId,
     subject::{Description, Subject},

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Count, Shard,
-    live::{CloseOrder, Live},
+    live::{Live, Order},
     subject::Subject,
 };
 use crate::{
@@ -122,8 +122,8 @@ impl Place {
     }
 
     /// The order to close, if there is one.
-    pub(in crate::tunnel) fn order(&self) -> Option<&'static CloseOrder> {
-        self.live.order.get().copied()
+    pub(in crate::tunnel) fn order(&self) -> Option<Order> {
+        self.live.order.get().cloned()
     }
 
     /// Whether the tunnel is to end without a word.

@@ -1,6 +1,6 @@
 //! How we end a tunnel: by its limits, and by order.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use tokio::time::Instant;
 
@@ -159,7 +159,7 @@ async fn one_tunnel_is_closed_or_cut_on_account_of_its_order() {
     static DRAINING: CloseOrder = CloseOrder {
         cause: Cause::Draining,
         code: CloseCode::SERVICE_RESTART,
-        reason: "backend is draining",
+        reason: Cow::Borrowed("backend is draining"),
     };
     let (mut client, mut backend, tunnel) = open(QUIET);
     assert!(tunnel.registry.served_by(|_| true)[0].close(&DRAINING));

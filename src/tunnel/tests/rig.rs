@@ -1,6 +1,6 @@
 //! A tunnel between two peers that do as they are told, on a clock that only the test moves.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -51,7 +51,7 @@ pub(super) const CLOSE: u64 = QUIET.close.as_secs();
 pub(super) static SHUTDOWN: CloseOrder = CloseOrder {
     cause: Cause::Shutdown,
     code: CloseCode::GOING_AWAY,
-    reason: "the proxy stops",
+    reason: Cow::Borrowed("the proxy stops"),
 };
 
 /// What the sockets of a duplex pair hold unless a test says otherwise.
