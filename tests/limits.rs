@@ -28,6 +28,37 @@ async fn clients_beyond_the_limit_wait_until_another_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_are_counted_for_each_listener_and_in_all() {
+    let backend = Backend::echo().await;
+    let proxy = Proxy::with_config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_connections = 1\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
+         [pool.main]\nbackends = [\"{}\"]",
+        backend.address
+    ))
+    .await;
+    let counts = || {
+        let [(one, of_one), (other, of_other)] = proxy.control.listeners()[..] else {
+            panic!("there are two");
+        };
+        assert_eq!([one, other], proxy.addresses[..]);
+        [of_one, of_other, proxy.control.connections()]
+    };
+    let first = proxy.connect().await;
+    let _elsewhere = Client::connect(proxy.addresses[1], "/", &[]).await;
+    let mut second = Box::pin(proxy.connect());
+    assert!(timeout(A_WHILE, &mut second).await.is_err());
+    assert_eq!(counts().map(|counts| counts.open), [1, 1, 2]);
+    assert_eq!(counts().map(|counts| counts.accepted), [1, 1, 2]);
+    assert_eq!(counts().map(|counts| counts.most), [Some(1), None, None]);
+    assert_eq!(counts().map(|counts| counts.held_back), [1, 0, 0]);
+    drop(first);
+    let _second = second.await;
+    assert_eq!(counts().map(|counts| counts.open), [1, 1, 2]);
+    assert_eq!(counts().map(|counts| counts.accepted), [2, 1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_connections_count_in_the_limit() {
     let backends = echo_cluster(1).await;
     let proxy = Proxy::fronting(&backends)

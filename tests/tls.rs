@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use longwire::websocket::{CloseCode, Role, frame};
+use longwire::{
+    tls::Failure,
+    websocket::{CloseCode, Role, frame},
+};
 use rustls::{
     HandshakeKind, ProtocolVersion,
     pki_types::{CertificateDer, pem::PemObject},
@@ -16,7 +19,7 @@ use tokio::{
 
 use crate::support::{
     Authority, Backend, Certificate, ClientSocket, Proxy, ProxyBuilder, Raw, Request, Response,
-    TlsClient, echo_cluster,
+    TlsClient, echo_cluster, until,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: one.test\r\n\r\n";
@@ -224,6 +227,70 @@ async fn a_client_that_comes_back_is_resumed_every_time() {
             client.send(GET).await;
             client.head().await;
         }
+    }
+}
+
+#[tokio::test]
+async fn handshakes_are_counted_by_what_they_came_to() {
+    let (authority, certificate) = vouched_for("one.test");
+    let proxy = Proxy::fronting_addresses(["127.0.0.1:1"])
+        .listener(&certificate.on_listener())
+        .config("[timeouts]\ntls_handshake = \"1s\"")
+        .start()
+        .await;
+    let mut quiet = proxy.raw().await;
+    for version in [&TLS12, &TLS13] {
+        let client = TlsClient::speaking(&[version], &authority);
+        for _ in 0..2 {
+            let mut client = client.connect(proxy.address, "one.test").await;
+            client.send(GET).await;
+            client.head().await;
+        }
+    }
+    let stranger = TlsClient::trusting(&Authority::new());
+    assert!(
+        stranger
+            .try_connect(proxy.address, "one.test")
+            .await
+            .is_err()
+    );
+    let mut plain = proxy.raw().await;
+    plain.send(GET).await;
+    plain.rest().await;
+    drop(proxy.raw().await);
+    quiet.rest().await;
+
+    let failed = |failure| {
+        let totals = proxy.control.tls();
+        let own = totals.failed.iter().find(|(own, _)| *own == failure);
+        own.unwrap().1
+    };
+    until(|| failed(Failure::Gone) == 1).await;
+    assert_eq!(
+        proxy.control.tls().completed.map(|(_, count)| count),
+        [1; 4]
+    );
+    for failure in [Failure::Certificate, Failure::NotTls, Failure::TimedOut] {
+        assert_eq!(failed(failure), 1, "{failure:?}");
+    }
+    assert_eq!(failed(Failure::Other), 0);
+}
+
+#[tokio::test]
+async fn handshakes_with_backends_are_counted_too() {
+    let (authority, certificate) = vouched_for("one.test");
+    let backend = secure_backend(&certificate).await;
+    for (name, completed, failed) in [("one.test", 1, 0), ("two.test", 0, 1)] {
+        let proxy = towards(&backend, &authority, name).await;
+        proxy.get("/").await;
+        let totals = proxy.pools[0].tls();
+        let sum = totals.completed.iter().map(|(_, count)| count).sum::<u64>();
+        assert_eq!(sum, completed, "{name}");
+        let refused = totals
+            .failed
+            .iter()
+            .find(|(own, _)| *own == Failure::Certificate);
+        assert_eq!(refused.unwrap().1, failed, "{name}");
     }
 }
 

@@ -10,12 +10,29 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::metrics::{Count, Counter};
+
 /// A limit of connections at once, which a reload may change while there are some.
 #[derive(Debug)]
 pub struct Limit {
     most: AtomicUsize,
     taken: AtomicUsize,
     freed: Notify,
+    accepted: Counter,
+    held_back: Counter,
+}
+
+/// How many connections there are, and what became of those that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// How many are open.
+    pub open: usize,
+    /// How many may be; `None` is no limit.
+    pub most: Option<usize>,
+    /// How many were accepted.
+    pub accepted: u64,
+    /// How many of these had to wait, since as many were open as may be.
+    pub held_back: u64,
 }
 
 /// A connection's place in a limit, kept until dropped.
@@ -32,6 +49,8 @@ impl Limit {
             most: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             freed: Notify::new(),
+            accepted: Counter::default(),
+            held_back: Counter::default(),
         };
         limit.set(most);
         Arc::new(limit)
@@ -42,6 +61,23 @@ impl Limit {
         let most = most.map_or(usize::MAX, NonZeroUsize::get);
         self.most.store(most, Relaxed);
         self.freed.notify_waiters();
+    }
+
+    /// How many connections there are, and what became of those that came.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let most = self.most.load(Relaxed);
+        Connections {
+            open: self.taken.load(Relaxed),
+            most: (most < usize::MAX).then_some(most),
+            accepted: self.accepted.value(),
+            held_back: self.held_back.value(),
+        }
+    }
+
+    /// A connection that has a place in it was accepted.
+    pub(super) fn has_accepted(&self) {
+        self.accepted.add(1);
     }
 
     /// A place, if there is one.
@@ -56,6 +92,10 @@ impl Limit {
 
     /// A place, as soon as there is one.
     pub(super) async fn place(self: &Arc<Self>) -> Place {
+        if let Some(place) = self.try_place() {
+            return place;
+        }
+        self.held_back.add(1);
         loop {
             // Before the look, so that none that is freed meanwhile is missed.
             let freed = self.freed.notified();

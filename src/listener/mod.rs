@@ -21,7 +21,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-pub use self::{inherited::Inherited, limit::Limit};
+pub use self::{
+    inherited::Inherited,
+    limit::{Connections, Limit},
+};
 use self::{
     limit::Place,
     socket::{adopt, listen},
@@ -136,7 +139,7 @@ impl Listener {
 
     /// The limit of connections to its address.
     #[must_use]
-    pub fn limit(&self) -> &Limit {
+    pub fn limit(&self) -> &Arc<Limit> {
         &self.shared.limits[0]
     }
 
@@ -153,22 +156,14 @@ impl Listener {
     /// whoever accepts nobody any more.
     pub fn accepted(&self) -> Option<Accepted> {
         let (socket, peer) = self.waiting().take()?;
-        Some(Accepted {
-            socket,
-            peer,
-            permit: self.permit_beyond(),
-        })
+        Some(self.shared.accepted(socket, peer, self.permit_beyond()))
     }
 
     /// A client that waits in the system's queue, if there is one. For whoever is about to close the
     /// listener, and all that is in its queue with it.
     pub fn accept_queued(&self) -> Option<Accepted> {
         let (socket, peer) = self.take_queued()?;
-        Some(Accepted {
-            socket,
-            peer,
-            permit: self.permit_beyond(),
-        })
+        Some(self.shared.accepted(socket, peer, self.permit_beyond()))
     }
 
     /// The next client. While a limit is reached it waits, and those behind it in the system's
@@ -178,11 +173,7 @@ impl Listener {
             if self.waiting().is_some() {
                 let permit = self.shared.permit().await;
                 if let Some((socket, peer)) = self.waiting().take() {
-                    return Accepted {
-                        socket,
-                        peer,
-                        permit,
-                    };
+                    return self.shared.accepted(socket, peer, permit);
                 }
             }
             match self.socket.accept().await {
@@ -240,6 +231,15 @@ impl AsFd for Listener {
 }
 
 impl Shared {
+    fn accepted(&self, socket: TcpStream, peer: SocketAddr, permit: Permit) -> Accepted {
+        self.limits.iter().for_each(|limit| limit.has_accepted());
+        Accepted {
+            socket,
+            peer,
+            permit,
+        }
+    }
+
     async fn permit(&self) -> Permit {
         let [own, total] = &self.limits;
         Permit {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{admission, drains::Drains};
-use crate::metrics::{Count, Counter};
+use crate::{
+    metrics::{Count, Counter},
+    tls,
+};
 
 /// What is counted of a pool. All versions of it share it.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub(super) struct Counts {
     /// Clients that were sent away, so that they come back elsewhere.
     pub(super) rebalanced: Counter,
     pub(super) drains: Drains,
+    /// Counts the TLS handshakes of its clients' connections to backends.
+    pub(super) tls: tls::Counts,
     /// What is counted at its entrance.
     pub(super) admission: Arc<admission::Counts>,
 }

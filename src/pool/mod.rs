@@ -54,6 +54,7 @@ pub use self::{
 use crate::{
     config::{self, BackendAddress, Intent, OnDown},
     stream::Stream,
+    tls::{self, Failure, tls_error},
 };
 
 /// A named group of backends with one balance and one affinity, as it is configured. A reload makes
@@ -265,11 +266,33 @@ impl Pool {
     /// If it does not succeed before the deadline.
     pub async fn connect(&self, backend: &Backend) -> Result<Stream, ConnectError> {
         let connected = self.connector.connect(backend.address()).await;
+        self.count_handshake(&connected);
         connected.inspect_err(|error| {
             if !error.is_ours() {
                 self.note(backend, Seen::Unreachable);
             }
         })
+    }
+
+    /// Counts a TLS handshake with a backend, if there was one that has come to something.
+    fn count_handshake(&self, connected: &Result<Stream, ConnectError>) {
+        let counts = &self.counts.tls;
+        match connected {
+            Ok(stream) => {
+                stream.handshake().inspect(|done| counts.completed(*done));
+            }
+            Err(ConnectError::Failed { source, .. }) if tls_error(source).is_some() => {
+                counts.failed(Failure::of(source));
+            }
+            // Before that, there was no connection.
+            Err(_) => {}
+        }
+    }
+
+    /// What was counted of TLS handshakes with its backends, but for its checks.
+    #[must_use]
+    pub fn tls(&self) -> tls::Totals {
+        self.counts.tls.totals()
     }
 
     /// Forgets clients and closes idle connections whose time is over, and tells the log of crowds

@@ -1,16 +1,20 @@
 //! What can be asked of a server that runs.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Shared, changes::Changes, closings::Closings, reload::ReloadError, upgrade::NotReady};
+use super::{
+    Listening, Shared, changes::Changes, closings::Closings, reload::ReloadError, upgrade::NotReady,
+};
 use crate::{
     admin::Readiness,
     config::Config,
     handover::Channel,
+    listener::{Connections, Limit},
     pool::{Fixed, Pool, Stand},
+    tls,
     tunnel::registry::{CloseOrder, Handle},
 };
 
@@ -20,6 +24,9 @@ pub struct Control {
     orders: mpsc::Sender<Order>,
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     closings: Arc<Closings>,
+    total: Arc<Limit>,
+    listening: Arc<Listening>,
+    tls: Arc<tls::Counts>,
     readiness: watch::Receiver<Readiness>,
 }
 
@@ -59,6 +66,9 @@ impl Control {
             orders,
             pools: Arc::clone(&shared.pools),
             closings: Arc::new(Closings::of(&shared.registry)),
+            total: Arc::clone(&shared.total),
+            listening: Arc::clone(&shared.listening),
+            tls: Arc::clone(&shared.tls),
             readiness: readiness.subscribe(),
         };
         (control, arriving)
@@ -87,6 +97,27 @@ impl Control {
         let pool = named.next().ok_or(RebalanceError::NoPool)?;
         pool.set_rebalanced(wanted)?;
         Ok(Arc::clone(pool))
+    }
+
+    /// How many clients' connections there are, and what became of those that came.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        self.total.connections()
+    }
+
+    /// The same for each address that is listened on now, in the configuration's order.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<(SocketAddr, Connections)> {
+        let listening = self.listening.load();
+        let each = listening.iter();
+        each.map(|(address, limit)| (*address, limit.connections()))
+            .collect()
+    }
+
+    /// What was counted of clients' TLS handshakes.
+    #[must_use]
+    pub fn tls(&self) -> tls::Totals {
+        self.tls.totals()
     }
 
     /// Closes those tunnels, one after the other over that time, and gives the number of that. To be

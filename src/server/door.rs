@@ -64,6 +64,11 @@ impl Door {
         self.listeners[0].address()
     }
 
+    /// The limit of connections to it.
+    pub(super) fn limit(&self) -> &Arc<Limit> {
+        self.listeners[0].limit()
+    }
+
     /// Whether it is the door that `config` asks for, be it with other terms.
     pub(super) fn is_at(&self, config: &config::Listener) -> bool {
         self.config.address == config.address
@@ -104,7 +109,7 @@ impl Door {
     /// new.
     pub(super) fn change(&mut self, config: &config::Listener, welcome: Welcome) -> bool {
         let is_new = self.config != *config;
-        self.listeners[0].limit().set(config.max_connections);
+        self.limit().set(config.max_connections);
         self.welcome.store(Arc::new(welcome));
         self.config = config.clone();
         is_new

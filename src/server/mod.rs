@@ -52,7 +52,7 @@ use crate::{
     listener::{BindError, Inherited, Limit},
     pool::Pool,
     proxy::Proxy,
-    tls::Acceptor,
+    tls::{self, Acceptor},
     tunnel::registry::{Registry, RouteId},
 };
 
@@ -67,8 +67,6 @@ pub struct Server {
     doors: Vec<Door>,
     /// Doors that a reload has removed, and that are about to close.
     closing: JoinSet<()>,
-    /// The limit of connections to all doors.
-    total: Arc<Limit>,
     workers: Arc<Workers>,
     shared: Shared,
     /// Pools that are not configured any more, and whose backends somebody uses yet.
@@ -92,7 +90,16 @@ struct Shared {
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
     registry: Arc<Registry>,
     exit: Arc<Exit>,
+    /// The limit of connections to all doors.
+    total: Arc<Limit>,
+    /// The limits of each address that is listened on now, in the configuration's order.
+    listening: Arc<Listening>,
+    /// Counts the TLS handshakes of clients.
+    tls: Arc<tls::Counts>,
 }
+
+/// Addresses that are listened on, each with its limit of connections.
+type Listening = ArcSwap<Vec<(SocketAddr, Arc<Limit>)>>;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +142,6 @@ impl Server {
             config: config.clone(),
             doors: Vec::new(),
             closing: JoinSet::new(),
-            total: Limit::new(config.limits.connections),
             workers,
             shared,
             dissolved: Vec::new(),
@@ -151,6 +157,7 @@ impl Server {
             let door = server.new_door(listener, config, inherited)?;
             server.doors.push(door);
         }
+        server.show_doors();
         for door in &server.doors {
             door.announce();
         }
@@ -183,7 +190,20 @@ impl Server {
         inherited: &mut Inherited,
     ) -> Result<Door, StartError> {
         let welcome = self.welcome(door::acceptor(listener)?, config);
-        Door::bind(listener, welcome, &self.total, &self.workers, inherited)
+        Door::bind(
+            listener,
+            welcome,
+            &self.shared.total,
+            &self.workers,
+            inherited,
+        )
+    }
+
+    /// Has everybody see which addresses are listened on.
+    fn show_doors(&self) {
+        let doors = self.doors.iter();
+        let limits = doors.map(|door| (door.address(), Arc::clone(door.limit())));
+        self.shared.listening.store(Arc::new(limits.collect()));
     }
 
     /// What clients meet, with that `tls`.
@@ -191,6 +211,7 @@ impl Server {
         Welcome {
             tls,
             tls_deadline: config.timeouts.tls_handshake,
+            tls_counts: Arc::clone(&self.shared.tls),
             proxy: Arc::clone(&self.shared.proxy),
             exit: Arc::clone(&self.shared.exit),
             stopping: self.stopping.subscribe(),
@@ -246,6 +267,9 @@ impl Shared {
         Ok(Self {
             proxy: Arc::new(Proxy::new(config, &pools, Arc::clone(&registry))),
             exit: Arc::new(Exit::of(&registry)),
+            total: Limit::new(config.limits.connections),
+            listening: Arc::default(),
+            tls: Arc::default(),
             pools,
             registry,
         })

@@ -18,7 +18,7 @@ use crate::{
     listener::{Accepted, Listener},
     proxy::{Connection, LAST_CALL, Proxy},
     stream::Stream,
-    tls::Acceptor,
+    tls::{self, Acceptor, Failure},
 };
 
 /// What a client meets that comes to an address.
@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Welcome {
     pub(super) tls: Option<Acceptor>,
     pub(super) tls_deadline: Duration,
+    /// Counts their TLS handshakes.
+    pub(super) tls_counts: Arc<tls::Counts>,
     pub(super) proxy: Arc<Proxy>,
     pub(super) exit: Arc<Exit>,
     /// Changes when the server stops.
@@ -120,7 +122,7 @@ impl Welcome {
                     sleep(LAST_CALL).await;
                 };
                 tokio::select! {
-                    stream = encrypted(tls, self.tls_deadline, socket, connection.peer) => stream,
+                    stream = self.encrypted(tls, socket, connection.peer) => stream,
                     () = too_late => None,
                 }
             }
@@ -133,24 +135,31 @@ impl Welcome {
             proxy.serve(stream, connection, stopping).await;
         }
     }
-}
 
-/// A client's connection, its TLS handshake done; `None` if that fails.
-async fn encrypted(
-    tls: &Acceptor,
-    deadline: Duration,
-    socket: TcpStream,
-    peer: SocketAddr,
-) -> Option<Stream> {
-    match timeout(deadline, tls.accept(socket)).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
-            debug!(%peer, %error, "a TLS handshake failed");
-            None
-        }
-        Err(_) => {
-            debug!(%peer, "a TLS handshake took too long");
-            None
+    /// A client's connection, its TLS handshake done; `None` if that fails.
+    async fn encrypted(
+        &self,
+        tls: &Acceptor,
+        socket: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<Stream> {
+        match timeout(self.tls_deadline, tls.accept(socket)).await {
+            Ok(Ok(stream)) => {
+                stream
+                    .handshake()
+                    .inspect(|done| self.tls_counts.completed(*done));
+                Some(stream)
+            }
+            Ok(Err(error)) => {
+                self.tls_counts.failed(Failure::of(&error));
+                debug!(%peer, %error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                self.tls_counts.failed(Failure::TimedOut);
+                debug!(%peer, "a TLS handshake took too long");
+                None
+            }
         }
     }
 }

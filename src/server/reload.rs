@@ -136,7 +136,7 @@ impl Server {
 
     fn change_doors(&mut self, entries: Vec<Entry>, config: &Config) -> Count {
         let mut count = Count::of(entries.len());
-        self.total.set(config.limits.connections);
+        self.shared.total.set(config.limits.connections);
         let mut before: Vec<_> = mem::take(&mut self.doors).into_iter().map(Some).collect();
         for (entry, listener) in entries.into_iter().zip(&config.listeners) {
             let door = match entry {
@@ -159,6 +159,7 @@ impl Server {
             door.say_closed();
             self.closing.spawn(door.close());
         }
+        self.show_doors();
         count
     }
 }

@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -30,6 +31,15 @@ pub enum Stream {
     ServerTls(Box<ServerTls<Metered<TcpStream>>>),
     /// TLS over TCP, to a backend.
     ClientTls(Box<TlsStream<Metered<TcpStream>>>),
+}
+
+/// What a TLS handshake has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handshake {
+    /// Whether TLS 1.3 is spoken, and not 1.2.
+    pub is_tls13: bool,
+    /// Whether it goes on from an earlier session.
+    pub is_resumed: bool,
 }
 
 /// A socket, or what stands for one.
@@ -79,6 +89,27 @@ impl Socket for Stream {
             Self::Tcp(io) => io.bare(),
             Self::Unix(io) => io.bare(),
             Self::ServerTls(_) | Self::ClientTls(_) => None,
+        }
+    }
+}
+
+impl Stream {
+    /// What its TLS handshake has come to, if it has TLS.
+    #[must_use]
+    pub fn handshake(&self) -> Option<Handshake> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::ServerTls(io) => Some(io.handshake()),
+            Self::ClientTls(io) => Some(Handshake::of(io.get_ref().1)),
+        }
+    }
+}
+
+impl Handshake {
+    fn of(connection: &CommonState) -> Self {
+        Self {
+            is_tls13: connection.protocol_version() == Some(ProtocolVersion::TLSv1_3),
+            is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! TLS on both sides: certificates by SNI towards clients, verified names towards backends.
 
+mod counts;
+
 use std::{collections::HashMap, fmt, io, sync::Arc};
 
 use rustls::{
@@ -13,6 +15,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+pub use self::counts::{Counts, Failure, Totals, tls_error};
 use crate::{
     config::{BackendTls, ListenerTls, TlsVersion},
     stream::{Metered, ServerTls, Stream},

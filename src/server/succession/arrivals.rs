@@ -50,7 +50,7 @@ impl Server {
             proxy: Arc::clone(&self.shared.proxy),
             workers: Arc::clone(&self.workers),
             exit: Arc::clone(&self.shared.exit),
-            total: Arc::clone(&self.total),
+            total: Arc::clone(&self.shared.total),
             listeners: listeners.map(Arc::downgrade).collect(),
             readiness: self.readiness.subscribe(),
         }

@@ -16,7 +16,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::session::{MAX_RECORD, Session};
-use super::{Socket, some_bytes};
+use super::{Handshake, Socket, some_bytes};
 
 /// The most that is encrypted at a time, to be sent by one system call.
 const MAX_PLAINTEXT: usize = 64 * 1024;
@@ -49,6 +49,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerTls<S> {
         };
         poll_fn(|cx| tls.poll_handshake(cx)).await?;
         Ok(tls)
+    }
+
+    /// What the handshake has come to.
+    pub(super) fn handshake(&self) -> Handshake {
+        self.session.handshake()
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

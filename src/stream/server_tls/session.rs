@@ -12,6 +12,8 @@ use rustls::{
 };
 use tokio::io::ReadBuf;
 
+use crate::stream::Handshake;
+
 /// The longest record that rustls takes (RFC 5246, section 6.2.3).
 pub(super) const MAX_RECORD: usize = 5 + (1 << 14) + 2048;
 
@@ -63,6 +65,11 @@ impl Session {
 
     pub(super) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// What the handshake has come to.
+    pub(super) fn handshake(&self) -> Handshake {
+        Handshake::of(&self.connection)
     }
 
     /// Whether the peer waits for the last of our handshake. In TLS 1.3 there are but tickets then.
