@@ -16,9 +16,10 @@ export class Backend {
   #limit = element('span', { class: 'aside' });
   #part = element('span', { class: 'number aside' });
   #bar = element('span', { class: 'bar' });
+  #track = element('div', { class: 'track', 'aria-hidden': 'true' }, this.#bar);
   #load = element('div', { class: 'load' },
     element('div', { class: 'load-words' }, element('span', {}, this.#tunnels, this.#limit), this.#part),
-    element('div', { class: 'track', 'aria-hidden': 'true' }, this.#bar));
+    this.#track);
   #trend = new Sparkline();
   #reason = element('span', { class: 'reason' });
   #checks = element('span', { class: 'aside' });
@@ -65,6 +66,8 @@ export class Backend {
     say(this.#limit, `${max === null ? '' : ` of ${count(max)}`}${requests > 0 ? `, ${plural(requests, 'request')}` : ''}`);
     say(this.#part, percent(part));
     this.#bar.style.width = `${part * 100}%`;
+    // Its share shrinks to nothing now: how far that is says more.
+    this.#track.hidden = drain !== null;
     this.#progress.root.hidden = drain === null;
     if (drain) this.#progress.update(drain);
   }

@@ -79,18 +79,18 @@ export class Chart {
 
   #options(axis, isLogarithmic) {
     const isMirrored = this.#lines.some((figure) => figure.isDownward);
-    const scale = isLogarithmic ? LOGARITHMIC : isMirrored ? MIRRORED : LINEAR;
-    const splits = isLogarithmic ? { splits: (_, __, least, most) => decades(least, most), filter: (_, values) => values } : {};
+    const { range, distr, splits } = isLogarithmic ? LOGARITHMIC : isMirrored ? MIRRORED : LINEAR;
+    const marks = splits && { splits: (_, __, least, most) => splits(least, most), filter: (_, values) => values };
     return {
       width: 300,
       height: 130,
-      padding: [6, 8, 0, 0],
+      padding: [6, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: CURSOR, points: { size: 7 } },
-      scales: { x: { time: true }, y: scale },
+      scales: { x: { time: true }, y: { range, distr } },
       axes: [
         { ...AXIS, size: TIME_AXIS_HEIGHT, space: 56, incrs: [60, 120, 300, 600, 900, 1200], values: (_, at) => at.map(minute), grid: { show: false } },
-        { ...AXIS, ...splits, size: VALUE_AXIS_WIDTH, space: 28, values: (_, values) => values.map((value) => axis(Math.abs(value))) },
+        { ...AXIS, ...marks, size: VALUE_AXIS_WIDTH, space: 28, values: (_, values) => values.map((value) => axis(Math.abs(value))) },
       ],
       series: [{}, ...this.#lines.map(line)],
       hooks: { setCursor: [() => this.#tell()] },
@@ -116,12 +116,20 @@ const MIRRORED = {
     const edge = Math.max(1, (most ?? 0) * ROOM, -(least ?? 0) * ROOM);
     return [-edge, edge];
   },
+  splits: (_, most) => [-round(most), 0, round(most)],
 };
 
 const LOGARITHMIC = {
   distr: 3,
   range: (_, least, most) => (least > 0 ? uPlot.rangeLog(least, most, 10, true) : [0.0001, 1]),
+  splits: decades,
 };
+
+/** The roundest number below: one, two or five, and zeros. */
+function round(number) {
+  const power = 10 ** Math.floor(Math.log10(number));
+  return [5, 2, 1].find((digit) => digit * power <= number) * power;
+}
 
 function decades(least, most) {
   const first = Math.ceil(Math.log10(least) - 1e-9);

@@ -3,7 +3,7 @@
 import { fetchJson, path } from './api.js';
 import { element, keep, say } from './dom.js';
 import { askToEndOne } from './ending.js';
-import { bytes, count, duration, roundTrip } from './format.js';
+import { bytes, duration, plural, roundTrip } from './format.js';
 
 const EVERY_MS = 2_000;
 
@@ -80,7 +80,7 @@ function ofSide(tunnel, side) {
   const of = (what) => tunnel[`${side}_${what}`];
   const trip = of('round_trip_seconds');
   return [
-    { name: `From the ${side}`, value: `${count(of('messages'))} messages, ${bytes(of('bytes'))}` },
+    { name: `From the ${side}`, value: `${plural(of('messages'), 'message')}, ${bytes(of('bytes'))}` },
     { name: `The ${side} was heard`, value: of('heard_seconds') === 0 ? 'just now' : `${duration(of('heard_seconds'))} ago` },
     { name: `Round trip to the ${side}`, value: trip === null ? 'it talks, and was never asked' : roundTrip(trip) },
   ];

@@ -21,13 +21,14 @@ const COLUMNS = [
   { name: 'messages', head: 'Messages', sort: 'messages', isNumber: true, say: (tunnel) => both(tunnel, 'messages', brief) },
   { name: 'bytes', head: 'Bytes', sort: 'bytes', isNumber: true, say: (tunnel) => both(tunnel, 'bytes', bytes) },
   { name: 'client-heard', head: 'Heard', of: 'client', sort: 'client_heard', isNumber: true, say: (tunnel) => ago(tunnel.client_heard_seconds) },
-  { name: 'client-trip', head: 'Round trip', of: 'client', sort: 'client_round_trip', isNumber: true, say: (tunnel) => roundTrip(tunnel.client_round_trip_seconds) },
+  { name: 'client-trip', head: 'Round trip', short: 'Trip', of: 'client', sort: 'client_round_trip', isNumber: true, say: (tunnel) => roundTrip(tunnel.client_round_trip_seconds) },
   { name: 'backend-heard', head: 'Heard', of: 'backend', sort: 'backend_heard', isNumber: true, say: (tunnel) => ago(tunnel.backend_heard_seconds) },
-  { name: 'backend-trip', head: 'Round trip', of: 'backend', sort: 'backend_round_trip', isNumber: true, say: (tunnel) => roundTrip(tunnel.backend_round_trip_seconds) },
+  { name: 'backend-trip', head: 'Round trip', short: 'Trip', of: 'backend', sort: 'backend_round_trip', isNumber: true, say: (tunnel) => roundTrip(tunnel.backend_round_trip_seconds) },
   { name: 'affinity', head: 'Affinity', say: (tunnel) => tunnel.affinity },
 ];
 
-const labelOf = ({ head, of }) => (of ? `${head} (${of})` : head);
+/** What a column is called where no head stands above it. */
+const labelOf = ({ head, short = head, of }) => (of ? `${short}, ${of}` : head);
 
 export class TunnelTable {
   #body = element('tbody', { role: 'rowgroup' });
@@ -59,9 +60,9 @@ export class TunnelTable {
   }
 
   #open(id) {
-    this.#selected?.removeAttribute('aria-selected');
+    this.#selected?.removeAttribute('aria-current');
     this.#selected = this.#body.querySelector(`[data-tunnel="${id}"]`);
-    this.#selected.setAttribute('aria-selected', 'true');
+    this.#selected.setAttribute('aria-current', 'true');
     this.#handlers.onOpen(id);
   }
 

@@ -27,7 +27,7 @@ export class TunnelsSection {
     onOpen: (id) => showDetails(id, this.#closings),
     closings: this.#closings,
   });
-  #readAt = 0;
+  #readAt = -Infinity;
   #asked = 0;
 
   constructor() {
@@ -36,7 +36,7 @@ export class TunnelsSection {
     for (const sign of ['pointermove', 'wheel', 'keydown']) {
       this.#frame.addEventListener(sign, () => { this.#readAt = performance.now(); }, { passive: true });
     }
-    this.#frame.addEventListener('pointerleave', () => { this.#readAt = 0; });
+    this.#frame.addEventListener('pointerleave', () => { this.#readAt = -Infinity; });
     document.addEventListener('visibilitychange', () => this.#refreshUnlessRead());
     setInterval(() => this.#refreshUnlessRead(), EVERY_MS);
     this.#refresh();
