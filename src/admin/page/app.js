@@ -36,11 +36,11 @@ function now(told) {
 
 function draw() {
   isToBeDrawn = false;
-  const { status, pools: told } = latest;
+  const { status, pools: told, sample } = latest;
   facts.update(status);
   charts.draw(status);
   ends.update(status);
-  pools.update(told);
+  pools.update(told, sample.at);
   tunnels.know(told);
 }
 

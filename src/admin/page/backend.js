@@ -39,14 +39,14 @@ export class Backend {
       cell('orders', element('div', { class: 'buttons' }, ...this.#buttons.map(({ button }) => button))));
   }
 
-  update({ backend, pool, most }) {
+  update({ backend, pool, most, now }) {
     this.#now = backend;
     mark(this.root, 'data-state', backend.state);
     this.#showState(backend);
     this.#showTunnels(backend, pool.tunnels);
     this.#trend.update(backend.trend, most);
     say(this.#reason, reason(backend));
-    say(this.#checks, checks(backend));
+    say(this.#checks, checks(backend, now));
     for (const { order, button } of this.#buttons) button.hidden = order.intent === backend.intent;
   }
 
@@ -86,10 +86,10 @@ function reason({ state, checks, ejected }) {
   return state === 'down' ? checks.last_failure : `last failure: ${checks.last_failure}`;
 }
 
-function checks({ checks }) {
-  if (checks === null) return 'not checked';
-  const { passed, failed, last_at: at } = checks;
+function checks({ checks: told }, now) {
+  if (told === null) return 'not checked';
+  const { passed, failed, last_at: at } = told;
   if (at === null) return 'not checked yet';
-  const ago = duration(Math.max(0, Date.now() / 1000 - at));
+  const ago = duration(Math.max(0, now - at));
   return `${count(failed)} of ${plural(passed + failed, 'check')} failed, ${ago} ago`;
 }

@@ -21,7 +21,7 @@ export class Chart {
   #lines;
   #figures;
   #moment = element('span', { class: 'moment' });
-  #frame = element('div', { class: 'plot', 'aria-hidden': 'true' });
+  #frame = element('div', { class: 'plot empty', 'aria-hidden': 'true' });
   #resting = {};
 
   /**
@@ -48,6 +48,7 @@ export class Chart {
   }
 
   show(history, spanSeconds) {
+    this.#frame.classList.toggle('empty', history.last === 0);
     const values = this.#lines.map(({ name, isDownward }) => (isDownward ? history.column(name).map((value) => -value) : history.column(name)));
     const max = history.last;
     this.#plot.batch(() => {
@@ -79,7 +80,7 @@ export class Chart {
 
   #options(axis, isLogarithmic) {
     const isMirrored = this.#lines.some((figure) => figure.isDownward);
-    const { range, distr, splits } = isLogarithmic ? LOGARITHMIC : isMirrored ? MIRRORED : LINEAR;
+    const { range, splits } = isLogarithmic ? LOGARITHMIC : isMirrored ? MIRRORED : LINEAR;
     const marks = splits && { splits: (_, __, least, most) => splits(least, most), filter: (_, values) => values };
     return {
       width: 300,
@@ -87,10 +88,10 @@ export class Chart {
       padding: [6, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: CURSOR, points: { size: 7 } },
-      scales: { x: { time: true }, y: { range, distr } },
+      scales: { x: { time: true }, y: { range, distr: isLogarithmic ? 3 : 1 } },
       axes: [
         { ...AXIS, size: TIME_AXIS_HEIGHT, space: 56, incrs: [60, 120, 300, 600, 900, 1200], values: (_, at) => at.map(minute), grid: { show: false } },
-        { ...AXIS, ...marks, size: VALUE_AXIS_WIDTH, space: 28, values: (_, values) => values.map((value) => axis(Math.abs(value))) },
+        { ...AXIS, ...marks, incrs: WHOLE, size: VALUE_AXIS_WIDTH, space: 28, values: (_, values) => values.map((value) => axis(Math.abs(value))) },
       ],
       series: [{}, ...this.#lines.map(line)],
       hooks: { setCursor: [() => this.#tell()] },
@@ -106,6 +107,9 @@ const AXIS = {
   gap: 6,
 };
 
+/** Steps from mark to mark: there are no halves of tunnels, nor need there be of others. */
+const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+
 /** A little room above; and something to see where there is nothing but zeros. */
 const ROOM = 1.15;
 
@@ -120,7 +124,6 @@ const MIRRORED = {
 };
 
 const LOGARITHMIC = {
-  distr: 3,
   range: (_, least, most) => (least > 0 ? uPlot.rangeLog(least, most, 10, true) : [0.0001, 1]),
   splits: decades,
 };

@@ -10,7 +10,6 @@ const SPANS = [
   { seconds: 300, label: '5 min' },
   { seconds: 3600, label: '1 h' },
 ];
-const HOUR_AGAIN_MS = 10_000;
 
 /** A round trip beside the axis: all are powers of ten. */
 const shortly = (seconds) => (seconds < 0.95 ? `${Number((seconds * 1000).toPrecision(1))} ms` : `${seconds} s`);
@@ -58,7 +57,6 @@ export class Charts {
   constructor(host, choice) {
     host.append(...this.#charts.map((chart) => chart.root));
     choice.append(...SPANS.map((span) => this.#button(span)));
-    setInterval(() => this.#span > 300 && document.hidden === false && this.reload(), HOUR_AGAIN_MS);
   }
 
   /** Fetches what is shown: at first, and whenever something may have been missed. */
@@ -69,6 +67,7 @@ export class Charts {
 
   add(sample) {
     for (const history of this.#histories.values()) history.add(sample);
+    if (this.#history.isDue && !document.hidden) this.reload();
   }
 
   draw(status) {

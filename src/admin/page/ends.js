@@ -17,7 +17,7 @@ export class Ends {
 
   update({ ends }) {
     const total = ends.reduce((sum, end) => sum + end.count, 0);
-    say(this.#total, `${count(total)} since the start`);
+    say(this.#total, total === 0 ? 'none has yet' : `${count(total)} since the start`);
     const most = ends[0]?.count ?? 1;
     const items = summedUp(ends).map((end) => ({ ...end, part: end.count / total, width: end.count / most }));
     keep(this.#list, items, ({ by, cause, code }) => `${by} ${cause} ${code}`, () => new End());

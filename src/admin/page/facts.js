@@ -33,7 +33,7 @@ function facts({ version, pid, started_at: startedAt, uptime_seconds: uptime, re
     { name: 'up', value: duration(uptime), title: `since ${moment(startedAt)}` },
     { name: 'connections', value: count(connections) },
     { name: 'requests', value: `${rate(rates.requests)}/s` },
-    { name: 'configuration', value: `${duration(Date.now() / 1000 - loadedAt)} old${refused > 0 ? `, ${count(refused)} refused` : ''}`, title: told },
+    { name: 'configuration', value: `${duration(startedAt + uptime - loadedAt)} old${refused > 0 ? `, ${count(refused)} refused` : ''}`, title: told },
     { name: 'log', value: level },
     { name: 'version', value: version, title: `process ${pid}, ${plural(workers, 'worker')}` },
   ];

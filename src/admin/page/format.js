@@ -28,7 +28,7 @@ export const count = orNothing((value) => WHOLE.format(value));
 /** A count in little room. */
 export const brief = orNothing((value) => (value < 10_000 ? WHOLE.format(value) : scaled(value, 1000, ['', 'k', 'M', 'G'])));
 
-export const rate = orNothing((value) => (value < 10 ? ONE_PLACE.format(value) : brief(value)));
+export const rate = orNothing((value) => (value > 0 && value < 10 ? ONE_PLACE.format(value) : brief(value)));
 
 export const bytes = orNothing((value) => scaled(value, 1000, [' B', ' kB', ' MB', ' GB', ' TB']));
 
@@ -67,10 +67,10 @@ export const minute = (at) => MINUTE.format(date(at));
 
 export const moment = (at) => FULL.format(date(at));
 
-/** The time, and the day unless it is today. */
+/** The time, and the day where the time alone could be that of another day. */
 export function when(at) {
-  const isToday = date(at).toDateString() === new Date().toDateString();
-  return isToday ? time(at) : `${DAY.format(date(at))} ${minute(at)}`;
+  const isNear = Date.now() / 1000 - at < 12 * 3600;
+  return isNear ? time(at) : `${DAY.format(date(at))} ${minute(at)}`;
 }
 
 /** RFC 6455, section 7.4.1, and the registry of IANA. */

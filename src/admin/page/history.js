@@ -4,6 +4,7 @@ import { fetchJson } from './api.js';
 
 export class History {
   #columns = { at: [] };
+  #askedAt = 0;
 
   constructor(spanSeconds) {
     this.spanSeconds = spanSeconds;
@@ -12,6 +13,7 @@ export class History {
 
   /** Fetches all of it, which also fills what was missed. */
   async load() {
+    this.#askedAt = performance.now();
     const { interval_seconds: interval, ...columns } = await fetchJson('history', { span: this.spanSeconds });
     this.intervalSeconds = interval;
     this.#columns = columns;
@@ -19,6 +21,11 @@ export class History {
 
   column(name) {
     return this.#columns[name] ?? [];
+  }
+
+  /** Whether it has grown by more than single seconds can add. */
+  get isDue() {
+    return this.intervalSeconds > 1 && performance.now() - this.#askedAt >= this.intervalSeconds * 1000;
   }
 
   get last() {

@@ -5,6 +5,7 @@ import { moment, when } from './format.js';
 
 /** More than anybody reads, and less than would make the page slow. */
 const KEPT = 500;
+const TIMES_AGAIN_MS = 600_000;
 
 export class Journal {
   #list = document.getElementById('journal-list');
@@ -17,6 +18,7 @@ export class Journal {
     const filter = () => this.#list.classList.toggle('troubles', this.#troubles.checked);
     this.#troubles.addEventListener('change', filter);
     filter();
+    setInterval(() => this.#sayTimes(), TIMES_AGAIN_MS);
   }
 
   add(entry) {
@@ -24,16 +26,23 @@ export class Journal {
     const key = `${entry.id} ${entry.at}`;
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
+    if (this.#seen.size > 2 * KEPT) this.#seen.delete(this.#seen.values().next().value);
     this.#nothing.remove();
     this.#keepingPlace(() => this.#list.prepend(row(entry)));
     if (this.#list.childElementCount > KEPT) this.#list.lastElementChild.remove();
   }
 
+  /** A page that is left open grows older than what it says. */
+  #sayTimes() {
+    for (const clock of this.#list.querySelectorAll('time')) say(clock, when(Date.parse(clock.dateTime) / 1000));
+  }
+
   /** Whoever has scrolled down to read goes on reading the same. */
   #keepingPlace(change) {
-    const { scrollTop, scrollHeight } = this.#list;
+    const frame = this.#list.parentElement;
+    const { scrollTop, scrollHeight } = frame;
     change();
-    if (scrollTop > 0) this.#list.scrollTop = scrollTop + this.#list.scrollHeight - scrollHeight;
+    if (scrollTop > 0) frame.scrollTop = scrollTop + frame.scrollHeight - scrollHeight;
   }
 }
 

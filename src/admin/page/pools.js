@@ -17,11 +17,13 @@ export class Pools {
     this.#onShowTunnels = onShowTunnels;
   }
 
-  update(pools) {
+  /** `now` is the proxy's: the clock of whoever looks may be another. */
+  update(pools, now) {
     const backends = pools.flatMap((pool) => pool.backends);
     const ready = backends.filter((backend) => backend.state === 'ready').length;
     say(this.#summary, `${count(ready)} of ${plural(backends.length, 'backend')} ready`);
-    keep(this.#list, pools, (pool) => pool.name, (pool) => new Pool(pool.name, this.#onShowTunnels));
+    const told = pools.map((pool) => ({ pool, now }));
+    keep(this.#list, told, ({ pool }) => pool.name, ({ pool }) => new Pool(pool.name, this.#onShowTunnels));
   }
 }
 
@@ -49,7 +51,7 @@ class Pool {
         this.#rows));
   }
 
-  update(pool) {
+  update({ pool, now }) {
     say(this.#terms, `${pool.balance}, ${pool.affinity === 'none' ? 'no affinity' : `affinity by ${pool.affinity}`}`);
     say(this.#figures, figures(pool).join(' · '));
     this.#isRunning = pool.rebalance.is_running;
@@ -57,7 +59,7 @@ class Pool {
     this.#rebalance.classList.toggle('running', this.#isRunning);
 
     const most = Math.max(...pool.backends.flatMap((backend) => backend.trend), 1);
-    const rows = pool.backends.map((backend) => ({ backend, pool, most }));
+    const rows = pool.backends.map((backend) => ({ backend, pool, most, now }));
     keep(this.#rows, rows, ({ backend }) => backend.name, ({ backend }) => new Backend(pool.name, backend.name, this.#onShowTunnels));
   }
 
