@@ -13,7 +13,8 @@ const QUIET = [
   '--disable-sync',
 ];
 
-export const startBrowser = () => chromium.launch({ executablePath: process.env.CHROMIUM, args: QUIET });
+export const startBrowser = () =>
+  chromium.launch({ executablePath: process.env.CHROMIUM, args: QUIET });
 
 export class Dashboard {
   /** Errors of scripts and of the console. */
@@ -22,7 +23,10 @@ export class Dashboard {
   requests = [];
 
   static async open(browser, door, options = {}) {
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+    const context = await browser.newContext({
+      viewport: { width: 1440, height: 900 },
+      ...options,
+    });
     const dashboard = new Dashboard(await context.newPage());
     await dashboard.page.goto(`${door}/`);
     return dashboard;
@@ -48,7 +52,8 @@ export class Dashboard {
     const row = this.page.locator(`[data-backend="${address}"]`);
     return {
       state: (state) => row.and(this.page.locator(`[data-state="${state}"]`)).waitFor(),
-      tunnels: (number) => row.locator('.tunnels button', { hasText: new RegExp(`^${number}$`) }).waitFor(),
+      tunnels: (number) =>
+        row.locator('.tunnels button', { hasText: new RegExp(`^${number}$`) }).waitFor(),
       reason: () => row.locator('.reason').textContent(),
       order: (name) => row.getByRole('button', { name }).click(),
     };

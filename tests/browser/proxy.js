@@ -51,7 +51,9 @@ export class Proxy {
     const directory = await mkdtemp(path.join(tmpdir(), 'longwire-browser-'));
     const file = path.join(directory, 'proxy.toml');
     await writeFile(file, configuration(backends, token));
-    const child = spawn(process.env.LONGWIRE, ['run', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.env.LONGWIRE, ['run', '--config', file], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     const proxy = new Proxy(child, directory);
     [proxy.address, proxy.door] = await said(child, [LISTENING, DOOR]);
     return proxy;
@@ -86,7 +88,9 @@ async function said(child, patterns) {
   const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
   for await (const line of lines) {
     heard.push(line);
-    patterns.forEach((pattern, index) => { found[index] ??= pattern.exec(line)?.[1] ?? null; });
+    patterns.forEach((pattern, index) => {
+      found[index] ??= pattern.exec(line)?.[1] ?? null;
+    });
     if (found.every((match) => match !== null)) {
       clearTimeout(timer);
       child.stderr.resume();

@@ -19,7 +19,11 @@ export const fetchJson = async (where, query = {}) => (await open(where, { query
 
 export async function post(where, body) {
   const headers = body === undefined ? {} : { 'Content-Type': 'application/json' };
-  const response = await open(where, { method: 'POST', headers, body: body && JSON.stringify(body) });
+  const response = await open(where, {
+    method: 'POST',
+    headers,
+    body: body && JSON.stringify(body),
+  });
   return response.json();
 }
 
@@ -31,7 +35,11 @@ export async function open(where, { query = {}, headers = {}, signal, ...rest } 
   for (;;) {
     const shown = token.current();
     const authorization = shown ? { Authorization: `Bearer ${shown}` } : {};
-    const response = await answered(url, { ...rest, headers: { ...headers, ...authorization } }, signal);
+    const response = await answered(
+      url,
+      { ...rest, headers: { ...headers, ...authorization } },
+      signal,
+    );
     if (response.ok) return response;
     const refused = new Refused(response.status, await words(response));
     if (response.status !== 401) throw refused;
@@ -42,7 +50,10 @@ export async function open(where, { query = {}, headers = {}, signal, ...rest } 
 /** The patience is for the head alone: the body may be a stream without an end. */
 async function answered(url, init, signal) {
   const impatience = new AbortController();
-  const timer = setTimeout(() => impatience.abort(new Error('there was no answer within 10 s')), PATIENCE_MS);
+  const timer = setTimeout(
+    () => impatience.abort(new Error('there was no answer within 10 s')),
+    PATIENCE_MS,
+  );
   const signals = signal ? [signal, impatience.signal] : [impatience.signal];
   try {
     return await fetch(url, { ...init, cache: 'no-store', signal: AbortSignal.any(signals) });

@@ -57,7 +57,9 @@ function connected(state) {
 
 /** What one wants to know of a page that is one of many tabs. */
 function title({ status, pools: told }) {
-  const out = told.flatMap((pool) => pool.backends).filter(({ state }) => state === 'down' || state === 'ejected').length;
+  const out = told
+    .flatMap((pool) => pool.backends)
+    .filter(({ state }) => state === 'down' || state === 'ejected').length;
   return `${out > 0 ? `${out} out · ` : ''}${count(status.tunnels.open)} · longwire`;
 }
 

@@ -12,14 +12,26 @@ export class Backend {
   #state = element('span', { class: 'state-name' });
   #pill = element('span', { class: 'pill' }, this.#stateIcon, this.#state);
   #aside = element('span', { class: 'aside' });
-  #tunnels = element('button', { type: 'button', class: 'link number', title: 'Show these tunnels' });
+  #tunnels = element('button', {
+    type: 'button',
+    class: 'link number',
+    title: 'Show these tunnels',
+  });
   #limit = element('span', { class: 'aside' });
   #part = element('span', { class: 'number aside' });
   #bar = element('span', { class: 'bar' });
   #track = element('div', { class: 'track', 'aria-hidden': 'true' }, this.#bar);
-  #load = element('div', { class: 'load' },
-    element('div', { class: 'load-words' }, element('span', {}, this.#tunnels, this.#limit), this.#part),
-    this.#track);
+  #load = element(
+    'div',
+    { class: 'load' },
+    element(
+      'div',
+      { class: 'load-words' },
+      element('span', {}, this.#tunnels, this.#limit),
+      this.#part,
+    ),
+    this.#track,
+  );
   #trend = new Sparkline();
   #reason = element('span', { class: 'reason' });
   #checks = element('span', { class: 'aside' });
@@ -30,13 +42,19 @@ export class Backend {
     this.#progress = new Progress(`Draining ${name}`);
     this.#tunnels.addEventListener('click', () => onShowTunnels(pool, name));
     this.#buttons = ORDERS.map((order) => ({ order, button: this.#button(order, pool) }));
-    this.root = element('tr', { role: 'row', 'data-backend': name },
+    this.root = element(
+      'tr',
+      { role: 'row', 'data-backend': name },
       element('th', { scope: 'row', role: 'rowheader', class: 'address' }, name),
       cell('state', element('div', { class: 'lines' }, this.#pill, this.#aside)),
       cell('tunnels', this.#load, this.#progress.root),
       cell('trend', this.#trend.root),
       cell('health', element('div', { class: 'lines' }, this.#reason, this.#checks)),
-      cell('orders', element('div', { class: 'buttons' }, ...this.#buttons.map(({ button }) => button))));
+      cell(
+        'orders',
+        element('div', { class: 'buttons' }, ...this.#buttons.map(({ button }) => button)),
+      ),
+    );
   }
 
   update({ backend, pool, most, now }) {
@@ -63,7 +81,10 @@ export class Backend {
   #showTunnels({ tunnels, max_tunnels: max, requests, drain }, ofPool) {
     const part = ofPool > 0 ? tunnels / ofPool : 0;
     say(this.#tunnels, count(tunnels));
-    say(this.#limit, `${max === null ? '' : ` of ${count(max)}`}${requests > 0 ? `, ${plural(requests, 'request')}` : ''}`);
+    say(
+      this.#limit,
+      `${max === null ? '' : ` of ${count(max)}`}${requests > 0 ? `, ${plural(requests, 'request')}` : ''}`,
+    );
     say(this.#part, percent(part));
     this.#bar.style.width = `${part * 100}%`;
     // Its share shrinks to nothing now: how far that is says more.
@@ -73,7 +94,11 @@ export class Backend {
   }
 
   #button(order, pool) {
-    return element('button', { type: 'button', click: () => askAndOrder(order, pool, this.#now) }, order.label);
+    return element(
+      'button',
+      { type: 'button', click: () => askAndOrder(order, pool, this.#now) },
+      order.label,
+    );
   }
 }
 

@@ -26,16 +26,19 @@ export class Chart {
 
   /**
    * `figures` are what the legend has: `{name, label, format}`, and with a `colour` each is a line
-   * as well, of the column that it is named after. It may be `isDashed`, `isFilled` or `isStepped`, go `isDownward`
-   * from zero, or be `isSparse`, where seconds without a value are nothing special.
+   * as well, of the column that it is named after. It may be `isDashed`, `isFilled` or `isStepped`,
+   * go `isDownward` from zero, or be `isSparse`, where seconds without a value are nothing special.
    */
   constructor({ title, figures, axis, isLogarithmic = false, columns = figures.length }) {
     this.#lines = figures.filter((figure) => figure.colour);
     this.#figures = figures.map((figure) => ({ ...figure, value: element('dd') }));
-    this.root = element('article', { class: 'panel chart' },
+    this.root = element(
+      'article',
+      { class: 'panel chart' },
       element('header', {}, element('h3', {}, title), this.#moment),
       element('dl', { class: `legend of-${columns}` }, ...this.#figures.map(entry)),
-      this.#frame);
+      this.#frame,
+    );
     this.#plot = new uPlot(this.#options(axis, isLogarithmic), [[]], this.#frame);
     new ResizeObserver(() => this.#fit()).observe(this.#frame);
     document.addEventListener('themechange', () => this.#plot.redraw());
@@ -49,7 +52,9 @@ export class Chart {
 
   show(history, spanSeconds) {
     this.#frame.classList.toggle('empty', history.last === 0);
-    const values = this.#lines.map(({ name, isDownward }) => (isDownward ? history.column(name).map((value) => -value) : history.column(name)));
+    const values = this.#lines.map(({ name, isDownward }) =>
+      isDownward ? history.column(name).map((value) => -value) : history.column(name),
+    );
     const max = history.last;
     this.#plot.batch(() => {
       this.#plot.setData([history.column('at'), ...values], false);
@@ -63,7 +68,8 @@ export class Chart {
     const index = this.#plot?.cursor.idx;
     const at = index == null ? undefined : this.#plot.data[0][index];
     say(this.#moment, at === undefined ? '' : time(at));
-    for (const { name, format, value } of this.#figures) say(value, format(at === undefined ? this.#resting[name] : this.#valueAt(name, index)));
+    for (const { name, format, value } of this.#figures)
+      say(value, format(at === undefined ? this.#resting[name] : this.#valueAt(name, index)));
   }
 
   /** What a line is at there; other figures are known of now alone. */
@@ -81,7 +87,10 @@ export class Chart {
   #options(axis, isLogarithmic) {
     const isMirrored = this.#lines.some((figure) => figure.isDownward);
     const { range, splits } = isLogarithmic ? LOGARITHMIC : isMirrored ? MIRRORED : LINEAR;
-    const marks = splits && { splits: (_, __, least, most) => splits(least, most), filter: (_, values) => values };
+    const marks = splits && {
+      splits: (_, __, least, most) => splits(least, most),
+      filter: (_, values) => values,
+    };
     return {
       width: 300,
       height: 130,
@@ -90,8 +99,22 @@ export class Chart {
       cursor: { y: false, drag: { x: false, y: false }, sync: CURSOR, points: { size: 7 } },
       scales: { x: { time: true }, y: { range, distr: isLogarithmic ? 3 : 1 } },
       axes: [
-        { ...AXIS, size: TIME_AXIS_HEIGHT, space: 56, incrs: [60, 120, 300, 600, 900, 1200], values: (_, at) => at.map(minute), grid: { show: false } },
-        { ...AXIS, ...marks, incrs: WHOLE, size: VALUE_AXIS_WIDTH, space: 28, values: (_, values) => values.map((value) => axis(Math.abs(value))) },
+        {
+          ...AXIS,
+          size: TIME_AXIS_HEIGHT,
+          space: 56,
+          incrs: [60, 120, 300, 600, 900, 1200],
+          values: (_, at) => at.map(minute),
+          grid: { show: false },
+        },
+        {
+          ...AXIS,
+          ...marks,
+          incrs: WHOLE,
+          size: VALUE_AXIS_WIDTH,
+          space: 28,
+          values: (_, values) => values.map((value) => axis(Math.abs(value))),
+        },
       ],
       series: [{}, ...this.#lines.map(line)],
       hooks: { setCursor: [() => this.#tell()] },
@@ -108,7 +131,9 @@ const AXIS = {
 };
 
 /** Steps from mark to mark: there are no halves of tunnels, nor need there be of others. */
-const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+const WHOLE = Array.from({ length: 15 }, (_, power) =>
+  [1, 2, 5].map((digit) => digit * 10 ** power),
+).flat();
 
 /** A little room above; and something to see where there is nothing but zeros. */
 const ROOM = 1.15;

@@ -12,19 +12,38 @@ const SPANS = [
 ];
 
 /** A round trip beside the axis: all are powers of ten. */
-const shortly = (seconds) => (seconds < 0.95 ? `${Number((seconds * 1000).toPrecision(1))} ms` : `${seconds} s`);
+const shortly = (seconds) =>
+  seconds < 0.95 ? `${Number((seconds * 1000).toPrecision(1))} ms` : `${seconds} s`;
 
 const perSecond = (format) => (value) => (value == null ? format(value) : `${format(value)}/s`);
 
 const leg = (side) => [
-  { name: `${side}_p50`, label: `${side} p50`, format: roundTrip, colour: `--${side}`, isSparse: true },
+  {
+    name: `${side}_p50`,
+    label: `${side} p50`,
+    format: roundTrip,
+    colour: `--${side}`,
+    isSparse: true,
+  },
   { name: `${side}_p90`, label: 'p90', format: roundTrip },
-  { name: `${side}_p99`, label: 'p99', format: roundTrip, colour: `--${side}`, isDashed: true, isSparse: true },
+  {
+    name: `${side}_p99`,
+    label: 'p99',
+    format: roundTrip,
+    colour: `--${side}`,
+    isDashed: true,
+    isSparse: true,
+  },
 ];
 
 const bothWays = (what, format) => [
   { name: `client_${what}`, label: 'from clients', format: perSecond(format), colour: '--client' },
-  { name: `backend_${what}`, label: 'from backends', format: perSecond(format), colour: '--backend' },
+  {
+    name: `backend_${what}`,
+    label: 'from backends',
+    format: perSecond(format),
+    colour: '--backend',
+  },
 ];
 
 const CHARTS = [
@@ -40,11 +59,32 @@ const CHARTS = [
     title: 'Opened and ended',
     axis: brief,
     figures: [
-      { name: 'opened', label: 'opened', format: perSecond(rate), colour: '--opened', isStepped: true, isFilled: true },
-      { name: 'ended', label: 'ended', format: perSecond(rate), colour: '--ended', isStepped: true, isFilled: true, isDownward: true },
+      {
+        name: 'opened',
+        label: 'opened',
+        format: perSecond(rate),
+        colour: '--opened',
+        isStepped: true,
+        isFilled: true,
+      },
+      {
+        name: 'ended',
+        label: 'ended',
+        format: perSecond(rate),
+        colour: '--ended',
+        isStepped: true,
+        isFilled: true,
+        isDownward: true,
+      },
     ],
   },
-  { title: 'Round trips', axis: shortly, isLogarithmic: true, columns: 3, figures: [...leg('client'), ...leg('backend')] },
+  {
+    title: 'Round trips',
+    axis: shortly,
+    isLogarithmic: true,
+    columns: 3,
+    figures: [...leg('client'), ...leg('backend')],
+  },
   { title: 'Messages', axis: brief, figures: bothWays('messages', rate) },
   { title: 'Bytes', axis: bytes, figures: bothWays('bytes', bytes) },
 ];
@@ -84,16 +124,27 @@ export class Charts {
   #button({ seconds, label }) {
     const choose = () => {
       this.#span = seconds;
-      for (const other of button.parentElement.children) mark(other, 'aria-pressed', other === button);
+      for (const other of button.parentElement.children)
+        mark(other, 'aria-pressed', other === button);
       this.reload();
     };
-    const button = element('button', { type: 'button', 'aria-pressed': String(seconds === this.#span), click: choose }, label);
+    const button = element(
+      'button',
+      { type: 'button', 'aria-pressed': String(seconds === this.#span), click: choose },
+      label,
+    );
     return button;
   }
 }
 
 /** What the legends say of now: not of the last second, which is restless, but of the last ten. */
 function resting({ tunnels, rates, round_trips: trips }) {
-  const ofLeg = (side) => Object.entries(trips[side] ?? {}).map(([name, value]) => [`${side}_${name}`, value]);
-  return { ...rates, tunnels: tunnels.open, closing: tunnels.closing, ...Object.fromEntries([...ofLeg('client'), ...ofLeg('backend')]) };
+  const ofLeg = (side) =>
+    Object.entries(trips[side] ?? {}).map(([name, value]) => [`${side}_${name}`, value]);
+  return {
+    ...rates,
+    tunnels: tunnels.open,
+    closing: tunnels.closing,
+    ...Object.fromEntries([...ofLeg('client'), ...ofLeg('backend')]),
+  };
 }

@@ -22,16 +22,23 @@ export class Closings {
   }
 
   async #look() {
-    await Promise.all([...this.#running.values()].map(async ({ id, title }) => {
-      const now = await fetchJson(path('closings', id)).catch((error) => error);
-      if (now.status === 404 || now.left === 0) this.#running.delete(id);
-      else if (!(now instanceof Error)) this.#running.set(id, { ...now, title });
-    }));
+    await Promise.all(
+      [...this.#running.values()].map(async ({ id, title }) => {
+        const now = await fetchJson(path('closings', id)).catch((error) => error);
+        if (now.status === 404 || now.left === 0) this.#running.delete(id);
+        else if (!(now instanceof Error)) this.#running.set(id, { ...now, title });
+      }),
+    );
     this.#show();
   }
 
   #show() {
-    keep(this.#list, [...this.#running.values()], ({ id }) => id, ({ title }) => new Item(title));
+    keep(
+      this.#list,
+      [...this.#running.values()],
+      ({ id }) => id,
+      ({ title }) => new Item(title),
+    );
   }
 }
 

@@ -12,7 +12,11 @@ export class Connection {
   #since = null;
 
   constructor(retry) {
-    this.#line.append(this.#words, this.#countdown, element('button', { type: 'button', click: retry }, 'Try now'));
+    this.#line.append(
+      this.#words,
+      this.#countdown,
+      element('button', { type: 'button', click: retry }, 'Try now'),
+    );
     setInterval(() => this.#count(), 500);
   }
 
@@ -24,7 +28,10 @@ export class Connection {
     if (state.name === 'live') this.#since = Date.now() / 1000;
     this.#state = state;
     mark(this.#corner, 'data-state', state.name);
-    say(this.#corner, { connecting: 'connecting', live: 'live', lost: 'connection lost' }[state.name]);
+    say(
+      this.#corner,
+      { connecting: 'connecting', live: 'live', lost: 'connection lost' }[state.name],
+    );
     document.body.classList.toggle('stale', this.isLost);
     this.#line.hidden = !this.isLost;
     if (!this.isLost) return;

@@ -11,17 +11,32 @@ let asked = 0;
  * Asks, and waits for what was entered into the `fields` by their names; null if it was called off,
  * which can be done unless it is not optional.
  */
-export function ask({ title, lines = [], fields = [], action, isDangerous = false, isOptional = true }) {
+export function ask({
+  title,
+  lines = [],
+  fields = [],
+  action,
+  isDangerous = false,
+  isOptional = true,
+}) {
   asked += 1;
   const id = `question-${asked}`;
   const dialog = element('dialog', { 'aria-labelledby': id, class: 'question' });
-  const form = element('form', {},
+  const form = element(
+    'form',
+    {},
     element('h2', { id }, title),
     ...lines.map((line) => element('p', {}, line)),
     fields.length > 0 ? element('div', { class: 'fields' }, ...fields.map(field)) : null,
-    element('div', { class: 'buttons' },
-      isOptional ? element('button', { type: 'button', click: () => dialog.close() }, 'Cancel') : null,
-      element('button', { type: 'submit', class: isDangerous ? 'danger' : 'primary' }, action)));
+    element(
+      'div',
+      { class: 'buttons' },
+      isOptional
+        ? element('button', { type: 'button', click: () => dialog.close() }, 'Cancel')
+        : null,
+      element('button', { type: 'submit', class: isDangerous ? 'danger' : 'primary' }, action),
+    ),
+  );
   dialog.append(form);
 
   return new Promise((resolve) => {
@@ -48,7 +63,23 @@ function show(parent, dialog) {
 
 function field({ name, label, hint, choices, ...attributes }) {
   const input = choices
-    ? element('select', { name, ...attributes }, ...choices.map(([value, text]) => element('option', { value }, text)))
-    : element('input', { name, type: 'text', autocomplete: 'off', spellcheck: 'false', ...attributes });
-  return element('label', { class: 'field' }, element('span', {}, label), input, hint ? element('small', {}, hint) : null);
+    ? element(
+        'select',
+        { name, ...attributes },
+        ...choices.map(([value, text]) => element('option', { value }, text)),
+      )
+    : element('input', {
+        name,
+        type: 'text',
+        autocomplete: 'off',
+        spellcheck: 'false',
+        ...attributes,
+      });
+  return element(
+    'label',
+    { class: 'field' },
+    element('span', {}, label),
+    input,
+    hint ? element('small', {}, hint) : null,
+  );
 }

@@ -47,7 +47,9 @@ const known = new WeakMap();
  */
 export function keep(container, items, keyOf, create) {
   const before = known.get(container) ?? new Map();
-  const after = new Map(items.map((item) => [keyOf(item), before.get(keyOf(item)) ?? create(item)]));
+  const after = new Map(
+    items.map((item) => [keyOf(item), before.get(keyOf(item)) ?? create(item)]),
+  );
   for (const [key, { root }] of before) if (!after.has(key)) root.remove();
   known.set(container, after);
 

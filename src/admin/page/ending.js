@@ -8,7 +8,14 @@ import { attempt, done } from './toast.js';
 const CODE = {
   name: 'code',
   label: 'Close code',
-  choices: [[1001, '1001 going away'], [1012, '1012 service restart'], [1000, '1000 normal closure'], [1008, '1008 policy violation'], [1011, '1011 internal error'], [1013, '1013 try again later']],
+  choices: [
+    [1001, '1001 going away'],
+    [1012, '1012 service restart'],
+    [1000, '1000 normal closure'],
+    [1008, '1008 policy violation'],
+    [1011, '1011 internal error'],
+    [1013, '1013 try again later'],
+  ],
 };
 
 const REASON = { name: 'reason', label: 'Reason', placeholder: 'none', maxlength: 123 };
@@ -31,12 +38,30 @@ export async function askToEndOne(id, closings) {
 export async function askToEndSome(pools, chosen, closings) {
   const answer = await ask({
     title: 'End many tunnels',
-    lines: ['All that is said here has to be true of a tunnel. Both sides get a Close between two frames.'],
+    lines: [
+      'All that is said here has to be true of a tunnel. Both sides get a Close between two frames.',
+    ],
     fields: [
       { name: 'where', label: 'Where', choices: places(pools, chosen) },
       { name: 'client', label: 'Client', placeholder: 'any address' },
-      { name: 'older', label: 'Open for at least', type: 'number', min: 0, step: 'any', placeholder: 'any time', hint: 'minutes' },
-      { name: 'over', label: 'Told over', type: 'number', min: 0, step: 'any', value: 60, hint: 'seconds, one after the other' },
+      {
+        name: 'older',
+        label: 'Open for at least',
+        type: 'number',
+        min: 0,
+        step: 'any',
+        placeholder: 'any time',
+        hint: 'minutes',
+      },
+      {
+        name: 'over',
+        label: 'Told over',
+        type: 'number',
+        min: 0,
+        step: 'any',
+        value: 60,
+        hint: 'seconds, one after the other',
+      },
       CODE,
       REASON,
     ],

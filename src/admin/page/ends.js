@@ -19,15 +19,29 @@ export class Ends {
     const total = ends.reduce((sum, end) => sum + end.count, 0);
     say(this.#total, total === 0 ? 'none has yet' : `${count(total)} since the start`);
     const most = ends[0]?.count ?? 1;
-    const items = summedUp(ends).map((end) => ({ ...end, part: end.count / total, width: end.count / most }));
-    keep(this.#list, items, ({ by, cause, code }) => `${by} ${cause} ${code}`, () => new End());
+    const items = summedUp(ends).map((end) => ({
+      ...end,
+      part: end.count / total,
+      width: end.count / most,
+    }));
+    keep(
+      this.#list,
+      items,
+      ({ by, cause, code }) => `${by} ${cause} ${code}`,
+      () => new End(),
+    );
   }
 }
 
 function summedUp(ends) {
   if (ends.length <= SHOWN) return ends;
   const rest = ends.slice(SHOWN - 1);
-  const others = { by: 'others', cause: `${rest.length} other ways`, code: '', count: rest.reduce((sum, end) => sum + end.count, 0) };
+  const others = {
+    by: 'others',
+    cause: `${rest.length} other ways`,
+    code: '',
+    count: rest.reduce((sum, end) => sum + end.count, 0),
+  };
   return [...ends.slice(0, SHOWN - 1), others];
 }
 
@@ -38,7 +52,14 @@ class End {
   #count = element('span', { class: 'number' });
   #part = element('span', { class: 'number part' });
 
-  root = element('li', {}, this.#bar, element('span', { class: 'way' }, this.#by, this.#cause), this.#count, this.#part);
+  root = element(
+    'li',
+    {},
+    this.#bar,
+    element('span', { class: 'way' }, this.#by, this.#cause),
+    this.#count,
+    this.#part,
+  );
 
   update({ by, cause, code, count: number, part, width }) {
     mark(this.root, 'data-by', by);

@@ -7,7 +7,12 @@ export class Facts {
   #list = document.getElementById('facts');
 
   update(status) {
-    keep(this.#list, facts(status), (fact) => fact.name, () => new Fact());
+    keep(
+      this.#list,
+      facts(status),
+      (fact) => fact.name,
+      () => new Fact(),
+    );
   }
 }
 
@@ -25,7 +30,18 @@ class Fact {
   }
 }
 
-function facts({ version, pid, started_at: startedAt, uptime_seconds: uptime, readiness, configuration, connections, rates, workers, log_level: level }) {
+function facts({
+  version,
+  pid,
+  started_at: startedAt,
+  uptime_seconds: uptime,
+  readiness,
+  configuration,
+  connections,
+  rates,
+  workers,
+  log_level: level,
+}) {
   const { file, loaded_at: loadedAt, reloads, refused_reloads: refused } = configuration;
   const told = `${file ?? 'no file'}, read ${moment(loadedAt)}; ${plural(reloads, 'reload')}, ${count(refused)} refused`;
   return [
@@ -33,7 +49,11 @@ function facts({ version, pid, started_at: startedAt, uptime_seconds: uptime, re
     { name: 'up', value: duration(uptime), title: `since ${moment(startedAt)}` },
     { name: 'connections', value: count(connections) },
     { name: 'requests', value: `${rate(rates.requests)}/s` },
-    { name: 'configuration', value: `${duration(startedAt + uptime - loadedAt)} old${refused > 0 ? `, ${count(refused)} refused` : ''}`, title: told },
+    {
+      name: 'configuration',
+      value: `${duration(startedAt + uptime - loadedAt)} old${refused > 0 ? `, ${count(refused)} refused` : ''}`,
+      title: told,
+    },
     { name: 'log', value: level },
     { name: 'version', value: version, title: `process ${pid}, ${plural(workers, 'worker')}` },
   ];

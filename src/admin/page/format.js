@@ -1,8 +1,15 @@
 // Numbers, times and codes, as one reads them.
 
 const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
-const ONE_PLACE = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const ONE_PLACE = new Intl.NumberFormat('en', {
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const TIME = new Intl.DateTimeFormat('en-GB', {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+});
 const MINUTE = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
 const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
 const FULL = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
@@ -26,9 +33,13 @@ function scaled(value, step, units) {
 export const count = orNothing((value) => WHOLE.format(value));
 
 /** A count in little room. */
-export const brief = orNothing((value) => (value < 10_000 ? WHOLE.format(value) : scaled(value, 1000, ['', 'k', 'M', 'G'])));
+export const brief = orNothing((value) =>
+  value < 10_000 ? WHOLE.format(value) : scaled(value, 1000, ['', 'k', 'M', 'G']),
+);
 
-export const rate = orNothing((value) => (value > 0 && value < 10 ? ONE_PLACE.format(value) : brief(value)));
+export const rate = orNothing((value) =>
+  value > 0 && value < 10 ? ONE_PLACE.format(value) : brief(value),
+);
 
 export const bytes = orNothing((value) => scaled(value, 1000, [' B', ' kB', ' MB', ' GB', ' TB']));
 
@@ -46,7 +57,12 @@ export const roundTrip = orNothing((seconds) => {
   return ms >= 1 ? `${ONE_PLACE.format(ms)} ms` : `${ms.toPrecision(2)} ms`;
 });
 
-const UNITS = [['d', 86_400], ['h', 3600], ['min', 60], ['s', 1]];
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+];
 
 /** A duration, in its two largest units. */
 export const duration = orNothing((seconds) => {

@@ -14,7 +14,9 @@ export class History {
   /** Fetches all of it, which also fills what was missed. */
   async load() {
     this.#askedAt = performance.now();
-    const { interval_seconds: interval, ...columns } = await fetchJson('history', { span: this.spanSeconds });
+    const { interval_seconds: interval, ...columns } = await fetchJson('history', {
+      span: this.spanSeconds,
+    });
     this.intervalSeconds = interval;
     this.#columns = columns;
   }
@@ -25,7 +27,9 @@ export class History {
 
   /** Whether it has grown by more than single seconds can add. */
   get isDue() {
-    return this.intervalSeconds > 1 && performance.now() - this.#askedAt >= this.intervalSeconds * 1000;
+    return (
+      this.intervalSeconds > 1 && performance.now() - this.#askedAt >= this.intervalSeconds * 1000
+    );
   }
 
   get last() {

@@ -34,7 +34,8 @@ export class Journal {
 
   /** A page that is left open grows older than what it says. */
   #sayTimes() {
-    for (const clock of this.#list.querySelectorAll('time')) say(clock, when(Date.parse(clock.dateTime) / 1000));
+    for (const clock of this.#list.querySelectorAll('time'))
+      say(clock, when(Date.parse(clock.dateTime) / 1000));
   }
 
   /** Whoever has scrolled down to read goes on reading the same. */
@@ -49,14 +50,27 @@ export class Journal {
 function row({ at, level, message, fields }) {
   const { pool, backend, reason, ...rest } = fields;
   const place = [pool, backend].filter(Boolean).join(' · ');
-  const others = Object.entries(rest).map(([name, value]) => `${name} ${value}`).join(', ');
+  const others = Object.entries(rest)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
   const clock = element('time', { datetime: new Date(at * 1000).toISOString(), title: moment(at) });
   say(clock, when(at));
-  return element('li', { 'data-level': level },
-    element('span', { class: 'level', title: level }, icon(level), element('span', { class: 'unseen' }, level)),
-    element('div', { class: 'entry' },
+  return element(
+    'li',
+    { 'data-level': level },
+    element(
+      'span',
+      { class: 'level', title: level },
+      icon(level),
+      element('span', { class: 'unseen' }, level),
+    ),
+    element(
+      'div',
+      { class: 'entry' },
       element('p', {}, element('strong', {}, message), clock),
       place ? element('p', { class: 'address' }, place) : null,
       reason ? element('p', {}, reason) : null,
-      others ? element('p', { class: 'aside' }, others) : null));
+      others ? element('p', { class: 'aside' }, others) : null,
+    ),
+  );
 }

@@ -11,14 +11,18 @@ export const ORDERS = [
     intent: 'ready',
     label: 'Make ready',
     title: (backend) => `Make ${backend} ready?`,
-    lines: () => ['It gets new clients again, as soon as its checks agree. Of its tunnels, those that have not been told to close stay.'],
+    lines: () => [
+      'It gets new clients again, as soon as its checks agree. Of its tunnels, those that have not been told to close stay.',
+    ],
   },
   {
     name: 'drain',
     intent: 'draining',
     label: 'Drain',
     title: (backend) => `Drain ${backend}?`,
-    lines: (tunnels) => [`It gets no new clients, and its ${plural(tunnels, 'tunnel')} ${tunnels === 1 ? 'is' : 'are'} closed at the pace of the pool’s drain; the clients come back to others.`],
+    lines: (tunnels) => [
+      `It gets no new clients, and its ${plural(tunnels, 'tunnel')} ${tunnels === 1 ? 'is' : 'are'} closed at the pace of the pool’s drain; the clients come back to others.`,
+    ],
     isDangerous: true,
   },
   {
@@ -26,7 +30,9 @@ export const ORDERS = [
     intent: 'maintenance',
     label: 'Maintenance',
     title: (backend) => `Put ${backend} into maintenance?`,
-    lines: (tunnels) => [`It gets nobody any more, not even clients who have been there before. Its ${plural(tunnels, 'tunnel')} ${tunnels === 1 ? 'stays' : 'stay'}.`],
+    lines: (tunnels) => [
+      `It gets nobody any more, not even clients who have been there before. Its ${plural(tunnels, 'tunnel')} ${tunnels === 1 ? 'stays' : 'stay'}.`,
+    ],
     isDangerous: true,
   },
 ];
@@ -42,5 +48,6 @@ export async function askAndOrder(order, pool, { name, tunnels }) {
   });
   if (answer === null) return;
   const request = () => post(path('pools', pool, 'backends', name, order.name));
-  if (await attempt(`${name} stays as it is`, request)) done(`${name} of ${pool} is to be ${order.intent}`);
+  if (await attempt(`${name} stays as it is`, request))
+    done(`${name} of ${pool} is to be ${order.intent}`);
 }

@@ -26,7 +26,10 @@ export class Paging {
     // Those of the last page may have ended.
     if (this.offset > 0 && this.offset >= total) return this.#turn(-1);
     const end = Math.min(total, this.offset + this.#perPage);
-    say(this.#words, total === 0 ? '' : `${count(this.offset + 1)}–${count(end)} of ${count(total)}`);
+    say(
+      this.#words,
+      total === 0 ? '' : `${count(this.offset + 1)}–${count(end)} of ${count(total)}`,
+    );
     this.#previous.disabled = this.offset === 0;
     this.#next.disabled = end >= total;
   }
@@ -37,6 +40,10 @@ export class Paging {
   }
 
   #button(symbol, label, pages) {
-    return element('button', { type: 'button', 'aria-label': label, click: () => this.#turn(pages) }, icon(symbol));
+    return element(
+      'button',
+      { type: 'button', 'aria-label': label, click: () => this.#turn(pages) },
+      icon(symbol),
+    );
   }
 }

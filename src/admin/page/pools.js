@@ -23,7 +23,12 @@ export class Pools {
     const ready = backends.filter((backend) => backend.state === 'ready').length;
     say(this.#summary, `${count(ready)} of ${plural(backends.length, 'backend')} ready`);
     const told = pools.map((pool) => ({ pool, now }));
-    keep(this.#list, told, ({ pool }) => pool.name, ({ pool }) => new Pool(pool.name, this.#onShowTunnels));
+    keep(
+      this.#list,
+      told,
+      ({ pool }) => pool.name,
+      ({ pool }) => new Pool(pool.name, this.#onShowTunnels),
+    );
   }
 }
 
@@ -43,16 +48,27 @@ class Pool {
     this.#name = name;
     this.#onShowTunnels = onShowTunnels;
     this.#rebalance.append(icon('move'), this.#words);
-    const heads = COLUMNS.map((column) => element('th', { scope: 'col', role: 'columnheader' }, column));
-    this.root = element('article', { class: 'panel pool', 'aria-label': `Pool ${name}` },
+    const heads = COLUMNS.map((column) =>
+      element('th', { scope: 'col', role: 'columnheader' }, column),
+    );
+    this.root = element(
+      'article',
+      { class: 'panel pool', 'aria-label': `Pool ${name}` },
       element('header', {}, element('h3', {}, name), this.#terms, this.#figures, this.#rebalance),
-      element('table', { class: 'backends', role: 'table' },
+      element(
+        'table',
+        { class: 'backends', role: 'table' },
         element('thead', { role: 'rowgroup' }, element('tr', { role: 'row' }, ...heads)),
-        this.#rows));
+        this.#rows,
+      ),
+    );
   }
 
   update({ pool, now }) {
-    say(this.#terms, `${pool.balance}, ${pool.affinity === 'none' ? 'no affinity' : `affinity by ${pool.affinity}`}`);
+    say(
+      this.#terms,
+      `${pool.balance}, ${pool.affinity === 'none' ? 'no affinity' : `affinity by ${pool.affinity}`}`,
+    );
     say(this.#figures, figures(pool).join(' · '));
     this.#isRunning = pool.rebalance.is_running;
     say(this.#words, this.#isRunning ? 'Stop rebalancing' : 'Rebalance');
@@ -60,12 +76,19 @@ class Pool {
 
     const most = Math.max(...pool.backends.flatMap((backend) => backend.trend), 1);
     const rows = pool.backends.map((backend) => ({ backend, pool, most, now }));
-    keep(this.#rows, rows, ({ backend }) => backend.name, ({ backend }) => new Backend(pool.name, backend.name, this.#onShowTunnels));
+    keep(
+      this.#rows,
+      rows,
+      ({ backend }) => backend.name,
+      ({ backend }) => new Backend(pool.name, backend.name, this.#onShowTunnels),
+    );
   }
 
   async #askToRebalance() {
     const running = !this.#isRunning;
-    const start = ['Tunnels of backends that have too many are told to close with 1012, at the pace of the pool’s rebalance, until all have their fair share. Their clients come back to others.'];
+    const start = [
+      'Tunnels of backends that have too many are told to close with 1012, at the pace of the pool’s rebalance, until all have their fair share. Their clients come back to others.',
+    ];
     const stop = ['No more tunnels are told to close for it. Those that were told are not kept.'];
     const answer = await ask({
       title: running ? `Rebalance ${this.#name}?` : `Stop rebalancing ${this.#name}?`,
@@ -74,13 +97,17 @@ class Pool {
     });
     if (answer === null) return;
     const order = () => post(path('pools', this.#name, 'rebalance'), { running });
-    if (await attempt(`${this.#name} is not rebalanced`, order)) done(running ? `${this.#name} is rebalanced` : `${this.#name} is rebalanced no more`);
+    if (await attempt(`${this.#name} is not rebalanced`, order))
+      done(running ? `${this.#name} is rebalanced` : `${this.#name} is rebalanced no more`);
   }
 }
 
 function figures({ tunnels, requests, queue }) {
   const told = [plural(tunnels, 'tunnel')];
   if (requests > 0) told.push(plural(requests, 'request'));
-  if (queue.waiting > 0) told.push(`${count(queue.waiting)}${queue.most === null ? '' : ` of ${count(queue.most)}`} waiting`);
+  if (queue.waiting > 0)
+    told.push(
+      `${count(queue.waiting)}${queue.most === null ? '' : ` of ${count(queue.most)}`} waiting`,
+    );
   return told;
 }

@@ -8,7 +8,12 @@ export class Progress {
   #ended = element('span', { class: 'ended' });
   #told = element('span', { class: 'told' });
   #words = element('span', { class: 'words' });
-  #bar = element('div', { class: 'track', role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100 }, this.#told, this.#ended);
+  #bar = element(
+    'div',
+    { class: 'track', role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100 },
+    this.#told,
+    this.#ended,
+  );
 
   constructor(label) {
     mark(this.#bar, 'aria-label', label);

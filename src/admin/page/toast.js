@@ -7,7 +7,8 @@ const REFUSED_MS = 30_000;
 
 export const done = (text) => show('done', 'ready', text, DONE_MS);
 
-export const refused = (what, error) => show('refused', 'error', `${what}: ${error.message}`, REFUSED_MS);
+export const refused = (what, error) =>
+  show('refused', 'error', `${what}: ${error.message}`, REFUSED_MS);
 
 /** Does what was asked, and says so if it is refused. */
 export async function attempt(what, order) {
@@ -21,8 +22,18 @@ export async function attempt(what, order) {
 
 function show(kind, symbol, text, forMs) {
   const leave = () => toast.remove();
-  const close = element('button', { type: 'button', class: 'quiet', 'aria-label': 'Dismiss', click: leave }, icon('end'));
-  const toast = element('div', { class: `toast ${kind}` }, icon(symbol), element('p', {}, text), close);
+  const close = element(
+    'button',
+    { type: 'button', class: 'quiet', 'aria-label': 'Dismiss', click: leave },
+    icon('end'),
+  );
+  const toast = element(
+    'div',
+    { class: `toast ${kind}` },
+    icon(symbol),
+    element('p', {}, text),
+    close,
+  );
   document.getElementById('toasts').append(toast);
   setTimeout(leave, forMs);
 }

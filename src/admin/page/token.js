@@ -21,10 +21,20 @@ async function askFor(refused) {
   const { token } = await ask({
     title: 'Who are you?',
     lines: [
-      refused ? 'This is not the token that the proxy knows.' : 'The proxy asks for a token: it is admin.token in its configuration.',
+      refused
+        ? 'This is not the token that the proxy knows.'
+        : 'The proxy asks for a token: it is admin.token in its configuration.',
       'It is kept until this tab is closed.',
     ],
-    fields: [{ name: 'token', label: 'Token', type: 'password', required: true, autocomplete: 'current-password' }],
+    fields: [
+      {
+        name: 'token',
+        label: 'Token',
+        type: 'password',
+        required: true,
+        autocomplete: 'current-password',
+      },
+    ],
     action: 'Go on',
     isOptional: false,
   });

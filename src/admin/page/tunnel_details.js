@@ -18,12 +18,24 @@ const AFFINITY = {
 export function showDetails(id, closings) {
   const list = element('dl', { class: 'details' });
   const words = element('p', { class: 'aside', role: 'status' });
-  const end = element('button', { type: 'button', class: 'danger', click: () => askToEndOne(id, closings) }, 'End it…');
-  const dialog = element('dialog', { class: 'drawer', 'aria-label': `Tunnel ${id}` },
+  const end = element(
+    'button',
+    { type: 'button', class: 'danger', click: () => askToEndOne(id, closings) },
+    'End it…',
+  );
+  const dialog = element(
+    'dialog',
+    { class: 'drawer', 'aria-label': `Tunnel ${id}` },
     element('h2', {}, `Tunnel ${id}`),
     words,
     list,
-    element('div', { class: 'buttons' }, element('button', { type: 'button', click: () => dialog.close() }, 'Close'), end));
+    element(
+      'div',
+      { class: 'buttons' },
+      element('button', { type: 'button', click: () => dialog.close() }, 'Close'),
+      end,
+    ),
+  );
 
   const look = async () => {
     const tunnel = await fetchJson(path('tunnels', id)).catch((error) => error);
@@ -35,7 +47,12 @@ export function showDetails(id, closings) {
       say(words, tunnel.message);
     } else {
       say(words, tunnel.is_closing ? 'It was told to close.' : '');
-      keep(list, facts(tunnel), ({ name }) => name, () => new Fact());
+      keep(
+        list,
+        facts(tunnel),
+        ({ name }) => name,
+        () => new Fact(),
+      );
     }
   };
   const timer = setInterval(look, EVERY_MS);
@@ -80,8 +97,17 @@ function ofSide(tunnel, side) {
   const of = (what) => tunnel[`${side}_${what}`];
   const trip = of('round_trip_seconds');
   return [
-    { name: `From the ${side}`, value: `${plural(of('messages'), 'message')}, ${bytes(of('bytes'))}` },
-    { name: `The ${side} was heard`, value: of('heard_seconds') === 0 ? 'just now' : `${duration(of('heard_seconds'))} ago` },
-    { name: `Round trip to the ${side}`, value: trip === null ? 'it talks, and was never asked' : roundTrip(trip) },
+    {
+      name: `From the ${side}`,
+      value: `${plural(of('messages'), 'message')}, ${bytes(of('bytes'))}`,
+    },
+    {
+      name: `The ${side} was heard`,
+      value: of('heard_seconds') === 0 ? 'just now' : `${duration(of('heard_seconds'))} ago`,
+    },
+    {
+      name: `Round trip to the ${side}`,
+      value: trip === null ? 'it talks, and was never asked' : roundTrip(trip),
+    },
   ];
 }

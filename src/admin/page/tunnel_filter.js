@@ -5,7 +5,13 @@ import { element, icon } from './dom.js';
 const TYPING_MS = 200;
 
 export class TunnelFilter {
-  #text = element('input', { type: 'search', placeholder: 'client, host, path, number …', 'aria-label': 'Search tunnels', autocomplete: 'off', spellcheck: 'false' });
+  #text = element('input', {
+    type: 'search',
+    placeholder: 'client, host, path, number …',
+    'aria-label': 'Search tunnels',
+    autocomplete: 'off',
+    spellcheck: 'false',
+  });
   #where = element('select', { 'aria-label': 'Pool or backend' });
   #onChange;
   #known = '';
@@ -45,7 +51,10 @@ export class TunnelFilter {
 
   /** Offers these pools and their backends. A list that is open is not touched without need. */
   know(pools) {
-    const names = pools.map(({ name, backends }) => ({ name, backends: backends.map((backend) => backend.name) }));
+    const names = pools.map(({ name, backends }) => ({
+      name,
+      backends: backends.map((backend) => backend.name),
+    }));
     const known = JSON.stringify(names);
     if (known === this.#known) return;
     this.#known = known;
@@ -59,6 +68,10 @@ export class TunnelFilter {
 
 const option = (where, text) => element('option', { value: JSON.stringify(where) }, text);
 
-const group = ({ name, backends }) => element('optgroup', { label: name },
-  option({ pool: name }, `${name}: all`),
-  ...backends.map((backend) => option({ pool: name, backend }, backend)));
+const group = ({ name, backends }) =>
+  element(
+    'optgroup',
+    { label: name },
+    option({ pool: name }, `${name}: all`),
+    ...backends.map((backend) => option({ pool: name, backend }, backend)),
+  );

@@ -31,12 +31,30 @@ export class TunnelsSection {
   #asked = 0;
 
   constructor() {
-    const end = element('button', { type: 'button', click: () => askToEndSome(this.#filter.pools, this.#filter.chosen, this.#closings) }, icon('end'), 'End many…');
-    document.getElementById('tunnels-tools').append(...this.#filter.roots, this.#table.sortChoice, end);
+    const end = element(
+      'button',
+      {
+        type: 'button',
+        click: () => askToEndSome(this.#filter.pools, this.#filter.chosen, this.#closings),
+      },
+      icon('end'),
+      'End many…',
+    );
+    document
+      .getElementById('tunnels-tools')
+      .append(...this.#filter.roots, this.#table.sortChoice, end);
     for (const sign of ['pointermove', 'wheel', 'keydown']) {
-      this.#frame.addEventListener(sign, () => { this.#readAt = performance.now(); }, { passive: true });
+      this.#frame.addEventListener(
+        sign,
+        () => {
+          this.#readAt = performance.now();
+        },
+        { passive: true },
+      );
     }
-    this.#frame.addEventListener('pointerleave', () => { this.#readAt = -Infinity; });
+    this.#frame.addEventListener('pointerleave', () => {
+      this.#readAt = -Infinity;
+    });
     document.addEventListener('visibilitychange', () => this.#refreshUnlessRead());
     setInterval(() => this.#refreshUnlessRead(), EVERY_MS);
     this.#refresh();
@@ -74,7 +92,12 @@ export class TunnelsSection {
   async #refresh() {
     this.#asked += 1;
     const asked = this.#asked;
-    const query = { ...this.#filter.query, ...this.#table.order, offset: this.#paging.offset, limit: PER_PAGE };
+    const query = {
+      ...this.#filter.query,
+      ...this.#table.order,
+      offset: this.#paging.offset,
+      limit: PER_PAGE,
+    };
     const page = await fetchJson('tunnels', query).catch((error) => error);
     if (asked !== this.#asked) return; // Somebody wants to see something else by now.
     if (page instanceof Error) return void say(this.#summary, page.message);
