@@ -220,19 +220,29 @@ impl Operation {
 
     async fn take_in_the_file(&mut self) -> Result<String, String> {
         let Some(file) = self.file.clone() else {
+            self.control.note_refused_reload();
             return Err("the proxy was started without a configuration file".to_owned());
         };
-        let config = load(file).await.map_err(|error| format!("{error:#}"))?;
         // All of it or nothing: what may fail comes before what takes effect.
-        let usual = usual(&config.admin, self.file.as_deref());
-        let door = self.door.moved(&config.admin, usual.as_deref());
-        let door = door.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+        let prepared = self.prepare(file).await;
+        let (config, door) = prepared.map_err(|error| {
+            self.control.note_refused_reload();
+            format!("{error:#}")
+        })?;
         let log = config.log.clone();
         let changes = self.control.reload(config).await;
         let changes = changes.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
         self.logging.change(&log);
         self.answer_at(door);
         Ok(changes.to_string())
+    }
+
+    /// The configuration in `file`, and the door that it asks for.
+    async fn prepare(&self, file: PathBuf) -> anyhow::Result<(Config, Door)> {
+        let config = load(file).await?;
+        let usual = usual(&config.admin, self.file.as_deref());
+        let door = self.door.moved(&config.admin, usual.as_deref())?;
+        Ok((config, door))
     }
 
     /// Answers at `door` from now on.

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use longwire::{
     config::Intent,
     pool::backend::Backend as Member,
+    tunnel::registry::CloseOrder,
     websocket::{CloseCode, Role},
 };
 use tokio::{
@@ -162,6 +163,31 @@ async fn how_far_a_drain_is_can_be_seen_while_it_goes_on() {
     sleep(TICK).await;
     assert_eq!(pool.drain_of(&member(&proxy, 0)), None, "it is over");
     assert_eq!(pool.totals().drains, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_closes_those_he_chooses_in_his_own_words() {
+    in_slow_motion();
+    let backends = echo_cluster(2).await;
+    let proxy = Proxy::fronting(&backends).start().await;
+    let mut clients = clients(&proxy, 10).await;
+    let chosen = proxy.registry.served_by(|id| id == member(&proxy, 0).id());
+    let order = CloseOrder::of_operator(CloseCode(4_321), "until tomorrow".to_owned());
+
+    let began = Instant::now();
+    let number = proxy.control.close(chosen, order, Duration::from_secs(10));
+    assert_eq!(proxy.control.closing(number).unwrap().untold, 5);
+    sleep(Duration::from_secs(12)).await;
+
+    let told = finished(&mut clients).await;
+    assert_eq!(told.len(), 5);
+    for told in &told {
+        assert_eq!((told.code, &*told.reason), (4_321, "until tomorrow"));
+    }
+    assert_paced(&told, began, Duration::from_secs(2));
+    let end = proxy.control.closing(number).unwrap();
+    assert_eq!((end.total, end.untold, end.left), (5, 0, 0));
+    assert_eq!(proxy.registry.len(), 5, "the others go on");
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,27 @@ async fn the_next_request_on_a_kept_connection_is_served_as_the_new_configuratio
 }
 
 #[tokio::test]
+async fn reloads_are_counted_and_what_is_in_force_can_be_read() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = socket.local_addr().unwrap().to_string();
+    let proxy = Proxy::with_config(ANY).await;
+    let old = proxy.control.source();
+    assert_eq!(old.text, ANY);
+
+    let new = format!("{ANY}\n[limits]\nconnections = 10");
+    proxy.reload_as(&new).await.unwrap();
+    assert_eq!(proxy.control.source().text, new);
+    assert!(proxy.control.source().read_at >= old.read_at);
+
+    let impossible = new.replace("127.0.0.1:0", &taken);
+    assert!(proxy.reload_as(&impossible).await.is_err());
+    proxy.control.note_refused_reload();
+    assert_eq!(proxy.control.source().text, new);
+    let totals = proxy.control.reloads();
+    assert_eq!((totals.done, totals.refused), (1, 2));
+}
+
+#[tokio::test]
 async fn a_request_under_way_is_answered_by_whom_it_was_sent_to() {
     let (asked, may_answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (ask, answer) = (Arc::clone(&asked), Arc::clone(&may_answer));

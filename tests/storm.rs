@@ -557,3 +557,24 @@ async fn a_client_in_the_line_of_a_stopping_proxy_is_served() {
     let close = second.frame().await.unwrap();
     assert_eq!(close.close().unwrap().0, CloseCode::GOING_AWAY);
 }
+
+#[tokio::test]
+async fn those_who_came_to_the_gates_of_the_proxy_are_counted_on_after_a_reload() {
+    let backends = echo_cluster(1).await;
+    let with = |burst: usize| {
+        let client = format!("client = {{ rate = 100, burst = {burst} }}");
+        let lines = format!("[admission]\nrate = 1000\nburst = {burst}\n{client}");
+        Proxy::fronting(&backends).config(&lines)
+    };
+    let proxy = with(10).start().await;
+    let mut clients = vec![proxy.connect().await, proxy.connect().await];
+    proxy.reload(with(20)).await.unwrap();
+    clients.push(proxy.connect().await);
+
+    let of_all = proxy.control.proxy().queue();
+    assert_eq!((of_all.waits.count(), of_all.most), (3, Some(1000)));
+    let of_clients = proxy.control.proxy().client_queues();
+    assert_eq!((of_clients.waits.count(), of_clients.most), (3, Some(0)));
+    let of_pool = proxy.pools[0].queue();
+    assert_eq!((of_pool.waits.count(), of_pool.most), (0, None));
+}

@@ -247,13 +247,9 @@ async fn handshakes_are_counted_by_what_they_came_to() {
             client.head().await;
         }
     }
-    let stranger = TlsClient::trusting(&Authority::new());
-    assert!(
-        stranger
-            .try_connect(proxy.address, "one.test")
-            .await
-            .is_err()
-    );
+    let wary = TlsClient::trusting(&authority);
+    let refused = wary.try_connect(proxy.address, "another.test").await;
+    assert!(refused.is_err());
     let mut plain = proxy.raw().await;
     plain.send(GET).await;
     plain.rest().await;
@@ -280,8 +276,9 @@ async fn handshakes_are_counted_by_what_they_came_to() {
 async fn handshakes_with_backends_are_counted_too() {
     let (authority, certificate) = vouched_for("one.test");
     let backend = secure_backend(&certificate).await;
-    for (name, completed, failed) in [("one.test", 1, 0), ("two.test", 0, 1)] {
-        let proxy = towards(&backend, &authority, name).await;
+    for (name, completed, failed) in [("one.test", 1, 0), ("another.test", 0, 1)] {
+        let server_name = format!("server_name = {name:?}");
+        let proxy = towards(&backend, &authority, &server_name).await;
         proxy.get("/").await;
         let totals = proxy.pools[0].tls();
         let sum = totals.completed.iter().map(|(_, count)| count).sum::<u64>();

@@ -36,6 +36,7 @@ mod route;
 mod secret;
 mod section;
 mod server;
+mod source;
 mod stop;
 mod surroundings;
 #[cfg(test)]
@@ -49,6 +50,7 @@ mod whole;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use thiserror::Error;
@@ -76,6 +78,7 @@ pub use self::{
     route::{OnBackendLoss, Refusal, Route},
     secret::Secret,
     server::{Server, TrustedHeader, TrustedProxies},
+    source::Source,
     stop::Stop,
     timeouts::Timeouts,
     upgrade::Upgrade,
@@ -84,6 +87,8 @@ pub use self::{
 /// A whole, checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What it was read from.
+    pub source: Arc<Source>,
     /// The process itself.
     pub server: Server,
     /// The operator's door.
@@ -125,7 +130,7 @@ impl Config {
     /// Reads and checks `text`, which diagnostics call `origin`. Relative paths in it start at
     /// `base`, and variables are those of this process's environment.
     pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Self, Problems> {
-        whole::read(text, &Surroundings::real(base))
+        whole::read(text, origin, &Surroundings::real(base))
             .map_err(|problems| Problems::new(origin, text, problems))
     }
 }

@@ -1,9 +1,11 @@
 //! The whole file: its sections, then what they say about each other.
 
+use std::sync::Arc;
+
 use toml::de::DeTable;
 
 use super::{
-    Admin, Admission, Config, Limits, Log, Reload, Server, Stop, Upgrade,
+    Admin, Admission, Config, Limits, Log, Reload, Server, Source, Stop, Upgrade,
     checks::{Drafts, List},
     diagnostics::Problem,
     field::Field,
@@ -15,10 +17,17 @@ use super::{
     timeouts,
 };
 
-/// The configuration in `text`, or everything that is wrong with it: at least one problem.
-pub(super) fn read(text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Vec<Problem>> {
+/// The configuration in `text`, which is called `origin`, or everything that is wrong with it: at
+/// least one problem.
+pub(super) fn read(
+    text: &str,
+    origin: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, Vec<Problem>> {
+    let source = Source::now(origin, text);
     let (root, errors) = DeTable::parse_recoverable(text);
-    Reading::new(text, root.get_ref(), &errors, surroundings).whole(config)
+    let reading = Reading::new(text, root.get_ref(), &errors, surroundings);
+    reading.whole(|root| config(root, source))
 }
 
 /// The section `[admin]` in `text`, or what it is by default where it cannot be read.
@@ -42,8 +51,8 @@ fn lines_of(header: &str, text: &str) -> String {
     own.into_iter().chain(rest).collect::<Vec<_>>().join("\n")
 }
 
-/// The configuration in the top-level table.
-pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
+/// The configuration in the top-level table, which was read from `source`.
+pub(super) fn config(root: &Section<'_>, source: Source) -> Result<Config, Reported> {
     let server = root.table("server", Server::read);
     let admin = root.table("admin", Admin::read);
     let stop = root.table("stop", Stop::read);
@@ -67,6 +76,7 @@ pub(super) fn config(root: &Section<'_>) -> Result<Config, Reported> {
     };
     let destinations = drafts.check(root);
     Ok(Config {
+        source: Arc::new(source),
         server: server?,
         admin: admin?,
         stop: stop?,

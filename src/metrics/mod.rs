@@ -1,13 +1,16 @@
-//! Counters and histograms that cost next to nothing to add to, and what is read of them.
+//! Counters and histograms that cost next to nothing to add to, what is read of them, and what the
+//! system knows.
 
 mod counter;
 mod histogram;
+mod process;
 
 use std::time::Duration;
 
 pub use self::{
     counter::{Count, Counter, LocalCounter},
     histogram::{Histogram, Snapshot},
+    process::Process,
 };
 
 /// A duration in whole microseconds, as histograms of durations take it.

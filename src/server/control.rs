@@ -6,14 +6,19 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Listening, Shared, changes::Changes, closings::Closings, reload::ReloadError, upgrade::NotReady,
+    Listening, Shared,
+    changes::Changes,
+    closings::Closings,
+    reload::{ReloadError, ReloadTotals, Reloads},
+    upgrade::NotReady,
 };
 use crate::{
     admin::Readiness,
-    config::Config,
+    config::{Config, Source},
     handover::Channel,
     listener::{Connections, Limit},
     pool::{Fixed, Pool, Stand},
+    proxy::Proxy,
     tls,
     tunnel::registry::{CloseOrder, Handle},
 };
@@ -23,10 +28,13 @@ use crate::{
 pub struct Control {
     orders: mpsc::Sender<Order>,
     pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
+    proxy: Arc<Proxy>,
     closings: Arc<Closings>,
     total: Arc<Limit>,
     listening: Arc<Listening>,
     tls: Arc<tls::Counts>,
+    reloads: Arc<Reloads>,
+    source: Arc<ArcSwap<Source>>,
     readiness: watch::Receiver<Readiness>,
 }
 
@@ -65,10 +73,13 @@ impl Control {
         let control = Self {
             orders,
             pools: Arc::clone(&shared.pools),
+            proxy: Arc::clone(&shared.proxy),
             closings: Arc::new(Closings::of(&shared.registry)),
             total: Arc::clone(&shared.total),
             listening: Arc::clone(&shared.listening),
             tls: Arc::clone(&shared.tls),
+            reloads: Arc::default(),
+            source: Arc::clone(&shared.source),
             readiness: readiness.subscribe(),
         };
         (control, arriving)
@@ -97,6 +108,12 @@ impl Control {
         let pool = named.next().ok_or(RebalanceError::NoPool)?;
         pool.set_rebalanced(wanted)?;
         Ok(Arc::clone(pool))
+    }
+
+    /// What its connections share.
+    #[must_use]
+    pub fn proxy(&self) -> &Arc<Proxy> {
+        &self.proxy
     }
 
     /// How many clients' connections there are, and what became of those that came.
@@ -145,9 +162,30 @@ impl Control {
         let (reply, replied) = oneshot::channel();
         let config = Box::new(config);
         let order = Order::Reload { config, reply };
-        let sent = self.orders.send(order).await;
-        sent.map_err(|_| ReloadError::NotRunning)?;
-        replied.await.unwrap_or(Err(ReloadError::NotRunning))
+        let outcome = match self.orders.send(order).await {
+            Ok(()) => replied.await.unwrap_or(Err(ReloadError::NotRunning)),
+            Err(_) => Err(ReloadError::NotRunning),
+        };
+        self.reloads.count(outcome.is_ok());
+        outcome
+    }
+
+    /// Takes note that a reload was refused before there was a configuration to
+    /// [reload](Self::reload).
+    pub fn note_refused_reload(&self) {
+        self.reloads.count(false);
+    }
+
+    /// How many reloads there were.
+    #[must_use]
+    pub fn reloads(&self) -> ReloadTotals {
+        self.reloads.totals()
+    }
+
+    /// What the configuration in force was read from.
+    #[must_use]
+    pub fn source(&self) -> Arc<Source> {
+        self.source.load_full()
     }
 
     /// Has the process at the other end of the channel take over: it gets the listening sockets and

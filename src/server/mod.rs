@@ -41,14 +41,14 @@ pub use self::{
     changes::Changes,
     control::{Control, RebalanceError},
     exit::{Absent, Departing, Exit},
-    reload::ReloadError,
+    reload::{ReloadError, ReloadTotals},
     stopping::Stopped,
     succession::{Arrivals, Passage},
     workers::{Placement, Pulse},
 };
 use crate::{
     admin::Readiness,
-    config::{self, Config},
+    config::{self, Config, Source},
     listener::{BindError, Inherited, Limit},
     pool::Pool,
     proxy::Proxy,
@@ -96,6 +96,8 @@ struct Shared {
     listening: Arc<Listening>,
     /// Counts the TLS handshakes of clients.
     tls: Arc<tls::Counts>,
+    /// What the configuration in force was read from.
+    source: Arc<ArcSwap<Source>>,
 }
 
 /// Addresses that are listened on, each with its limit of connections.
@@ -270,6 +272,7 @@ impl Shared {
             total: Limit::new(config.limits.connections),
             listening: Arc::default(),
             tls: Arc::default(),
+            source: Arc::new(ArcSwap::new(Arc::clone(&config.source))),
             pools,
             registry,
         })

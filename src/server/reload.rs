@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
+    metrics::{Count as _, Counter},
     pool::Pool,
     tunnel::registry::RouteId,
 };
@@ -28,6 +29,36 @@ pub enum ReloadError {
     /// There is nothing that could change: the server stops, or does not run.
     #[error("the proxy does not run, or stops")]
     NotRunning,
+}
+
+/// How often there was another configuration.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    done: Counter,
+    refused: Counter,
+}
+
+/// How often there was another configuration since the process has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadTotals {
+    /// It has taken effect.
+    pub done: u64,
+    /// It has not: it was wrong, or could not.
+    pub refused: u64,
+}
+
+impl Reloads {
+    pub(super) fn count(&self, is_done: bool) {
+        let count = if is_done { &self.done } else { &self.refused };
+        count.add(1);
+    }
+
+    pub(super) fn totals(&self) -> ReloadTotals {
+        ReloadTotals {
+            done: self.done.value(),
+            refused: self.refused.value(),
+        }
+    }
 }
 
 impl Server {
@@ -47,6 +78,7 @@ impl Server {
         announce_routes(&config);
         config.server.workers = self.config.server.workers;
         config.log.format = self.config.log.format;
+        self.shared.source.store(Arc::clone(&config.source));
         self.config = config;
         changes
     }

@@ -75,7 +75,8 @@ fn bare(base: &Path) -> Surroundings<'_> {
 }
 
 fn read_in(text: &str, surroundings: &Surroundings<'_>) -> Result<Config, Problems> {
-    whole::read(text, surroundings).map_err(|problems| Problems::new("proxy.toml", text, problems))
+    whole::read(text, "proxy.toml", surroundings)
+        .map_err(|problems| Problems::new("proxy.toml", text, problems))
 }
 
 fn valid(text: &str) -> Config {

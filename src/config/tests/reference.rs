@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    super::{Config, ConfigError, reading::Reading, whole},
+    super::{Config, ConfigError, Source, reading::Reading, whole},
     Keys, bare, valid,
 };
 
@@ -31,7 +31,8 @@ fn keys_of(text: &str) -> Keys {
     assert!(errors.is_empty(), "{errors:?}");
     let surroundings = bare(Path::new("nowhere"));
     let reading = Reading::new(text, root.get_ref(), &errors, &surroundings);
-    let _ = reading.whole(whole::config);
+    let source = Source::now("test", text);
+    let _ = reading.whole(|root| whole::config(root, source));
     reading.keys.take()
 }
 
@@ -50,7 +51,7 @@ fn it_names_every_key_that_is_read_and_no_other() {
     assert!(unnamed.is_empty(), "{unnamed:?}");
     assert!(keys.asked.contains("pool.NAME.tls.ca"), "{keys:?}");
 
-    let problems = whole::read(&text, &bare(Path::new("nowhere"))).unwrap_err();
+    let problems = whole::read(&text, "test", &bare(Path::new("nowhere"))).unwrap_err();
     let unknown: Vec<_> = problems
         .iter()
         .filter(|problem| problem.message().contains("unknown key"))
@@ -83,7 +84,7 @@ fn a_key_that_it_leaves_out_would_be_missed() {
 
 #[test]
 fn what_it_offers_lacks_only_the_files_and_the_choice_of_a_secret() {
-    let problems = whole::read(&everything(), &bare(Path::new("nowhere"))).unwrap_err();
+    let problems = whole::read(&everything(), "test", &bare(Path::new("nowhere"))).unwrap_err();
     let elsewhere = [
         "cannot read nowhere/",
         "cannot read /run/secrets/",
