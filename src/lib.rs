@@ -18,11 +18,11 @@
 //! # }
 //! ```
 
+// Tells the operator how the proxy is, and takes orders.
+pub mod admin;
+
 // Builds every part from the configuration, starts them and stops them.
 pub mod server;
-
-// Takes the operator's orders, and says whether the proxy is ready.
-pub mod admin;
 
 // Binds and accepts, within limits.
 pub mod listener;

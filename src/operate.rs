@@ -1,15 +1,15 @@
 //! The life of the running proxy: its start, signals and orders, its end.
 
-use std::{io, path::PathBuf, pin::pin, time::Duration};
+use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use longwire::{
-    admin::{Door, Errand, Order, Readiness},
-    config::Config,
+    admin::{Desk, Door, Errand, Order},
+    config::{Config, Log},
     handover::{Program, predecessor},
     listener::Inherited,
     server::{
-        Arrivals, Control, Server,
+        Arrivals, Control, Readiness, Server,
         upgrade::{Arriving, Taking},
     },
 };
@@ -68,10 +68,12 @@ async fn run(
     let Started {
         file,
         logging,
+        log_level,
         door,
         server,
     } = started;
-    let operation = Operation::begin(program, file, logging, door, server.control());
+    let control = server.control();
+    let operation = Operation::begin(program, file, logging, log_level, door, control);
     operation.run(server, signals, predecessor).await
 }
 
@@ -98,7 +100,7 @@ struct Operation {
     door: Door,
     /// Answers at the door.
     answering: JoinHandle<()>,
-    orders: mpsc::Sender<Errand>,
+    desk: Desk,
     errands: mpsc::Receiver<Errand>,
     readiness: watch::Receiver<Readiness>,
 }
@@ -108,20 +110,24 @@ impl Operation {
         program: Program,
         file: Option<PathBuf>,
         logging: Logging,
+        log_level: String,
         door: Door,
         control: Control,
     ) -> Self {
         let (orders, errands) = mpsc::channel(WAITING);
         let readiness = control.readiness();
+        let journal = Arc::clone(&logging.journal);
+        let desk = Desk::new(&control, journal, orders, file.clone(), log_level);
+        tokio::spawn(logging.sum_up());
         Self {
             program,
             is_succeeded: false,
             file,
             logging,
             control,
-            answering: tokio::spawn(door.clone().serve(orders.clone(), readiness.clone())),
+            answering: tokio::spawn(door.clone().serve(desk.clone())),
             door,
-            orders,
+            desk,
             errands,
             readiness,
         }
@@ -182,7 +188,7 @@ impl Operation {
     /// Answers nobody who comes from now on, and lets those have their answers who have been here.
     async fn part(mut self) {
         self.answering.abort();
-        drop(self.orders);
+        drop(self.desk);
         // Whoever is being answered could give an order yet.
         let all_gone = async {
             while let Some(errand) = self.errands.recv().await {
@@ -195,14 +201,16 @@ impl Operation {
 
     /// Carries an order out, and says in the log what came of it.
     async fn carry_out(&mut self, order: Order) -> Result<String, String> {
+        let name = name(&order);
         let outcome = match order {
             _ if *self.readiness.borrow() == Readiness::Stopping => stopping(),
             Order::Reload => self.reload().await,
             Order::Upgrade => self.upgrade().await,
+            Order::Log(level) => self.log_at(level),
         };
         match &outcome {
-            Ok(done) => info!("{}: {done}", name(order)),
-            Err(reason) => error!("{} refused: {reason}", name(order)),
+            Ok(done) => info!("{name}: {done}"),
+            Err(reason) => error!("{name} refused: {reason}"),
         }
         outcome
     }
@@ -232,7 +240,11 @@ impl Operation {
         let log = config.log.clone();
         let changes = self.control.reload(config).await;
         let changes = changes.map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
-        self.logging.change(&log);
+        if let Err(error) = self.logging.change(&log.level) {
+            warn!(error = format!("{error:#}"), "the level of the log stays");
+        } else {
+            self.desk.set_log_level(log.level);
+        }
         self.answer_at(door);
         Ok(changes.to_string())
     }
@@ -245,12 +257,20 @@ impl Operation {
         Ok((config, door))
     }
 
+    /// Logs at another level until the next reload.
+    fn log_at(&self, level: String) -> Result<String, String> {
+        Log::check_level(&level).map_err(|error| error.to_string())?;
+        let changed = self.logging.change(&level);
+        changed.map_err(|error| format!("{error:#}"))?;
+        let done = format!("logging at {level}");
+        self.desk.set_log_level(level);
+        Ok(done)
+    }
+
     /// Answers at `door` from now on.
     fn answer_at(&mut self, door: Door) {
         self.answering.abort();
-        let serving = door
-            .clone()
-            .serve(self.orders.clone(), self.readiness.clone());
+        let serving = door.clone().serve(self.desk.clone());
         self.answering = tokio::spawn(serving);
         self.door = door;
     }
@@ -263,7 +283,7 @@ impl Operation {
                 outcome = &mut outcome => return outcome,
                 Some(errand) = self.errands.recv() => {
                     let reason = "another process is taking over";
-                    warn!("{} refused: {reason}", name(errand.order));
+                    warn!("{} refused: {reason}", name(&errand.order));
                     // Who has asked may have left.
                     let _ = errand.reply.send(Err(reason.to_owned()));
                 }
@@ -310,10 +330,11 @@ fn stopping() -> Result<String, String> {
     Err("the proxy is stopping".to_owned())
 }
 
-fn name(order: Order) -> &'static str {
+fn name(order: &Order) -> &'static str {
     match order {
         Order::Reload => "reload",
         Order::Upgrade => "upgrade",
+        Order::Log(_) => "log level",
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Started {
     /// The configuration file, if it was started with one.
     pub(crate) file: Option<PathBuf>,
     pub(crate) logging: Logging,
+    /// What is logged.
+    pub(crate) log_level: String,
     pub(crate) door: Door,
     pub(crate) server: Server,
 }
@@ -81,6 +83,7 @@ impl Started {
         let door = Door::bind(&config.admin, usual.as_deref(), inherited)?;
         Ok(Self {
             server: bind(&config, inherited)?,
+            log_level: config.log.level.clone(),
             file,
             logging,
             door,

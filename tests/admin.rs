@@ -11,67 +11,77 @@ use std::{
 };
 
 use longwire::{
-    admin::{Door, DoorError, Errand, Order, Readiness},
-    config::{Admin, AdminSocket},
+    admin::{Door, DoorError, Errand, Order},
+    config::{Admin, AdminSocket, Token},
     listener::Inherited,
 };
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::JoinHandle,
     time::{Instant, timeout},
 };
 
-use crate::support::{Raw, all_is_quiet, header, in_slow_motion, until};
+use crate::support::{Proxy, Raw, all_is_quiet, desk, header, in_slow_motion, until};
 
 /// A door that is silent for so long is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const TOKEN: &str = "the token of this test";
+
 #[tokio::test]
 async fn an_order_is_passed_on_and_its_outcome_answered() {
-    let mut open = Open::new();
+    let mut open = Open::new().await;
     let mut operator = open.operator().await;
-    operator.send(post("/reload")).await;
+    operator.send(post("/api/v1/reload")).await;
     let errand = open.errands.recv().await.unwrap();
     assert_eq!(errand.order, Order::Reload);
     errand
         .reply
         .send(Ok("two pools, one new".to_owned()))
         .unwrap();
-    operator.answers(200, "two pools, one new\n").await;
+    operator
+        .answers(200, r#"{"done":"two pools, one new"}"#)
+        .await;
 
     let mut operator = open.operator().await;
-    operator.send(post("/upgrade")).await;
+    operator.send(post("/api/v1/upgrade")).await;
     let errand = open.errands.recv().await.unwrap();
     assert_eq!(errand.order, Order::Upgrade);
     errand.reply.send(Err("first\nsecond".to_owned())).unwrap();
-    operator.answers(409, "first\nsecond\n").await;
+    operator.answers(409, r#"{"error":"first\nsecond"}"#).await;
 }
 
 #[tokio::test]
 async fn an_order_that_nobody_carries_out_is_no_success() {
-    let mut open = Open::new();
+    let mut open = Open::new().await;
     let mut forgotten = open.operator().await;
-    forgotten.send(post("/reload")).await;
+    forgotten.send(post("/api/v1/reload")).await;
     drop(open.errands.recv().await.unwrap());
     forgotten
-        .answers(500, "the proxy has ended before it could be done\n")
+        .answers(
+            500,
+            r#"{"error":"the proxy has ended before it could be done"}"#,
+        )
         .await;
 
     open.errands.close();
     let mut late = open.operator().await;
-    late.send(post("/reload")).await;
-    late.answers(500, "the proxy has ended before it could be done\n")
-        .await;
+    late.send(post("/api/v1/reload")).await;
+    late.answers(
+        500,
+        r#"{"error":"the proxy has ended before it could be done"}"#,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn whoever_only_looks_gives_no_order() {
-    let mut open = Open::new();
+    let mut open = Open::new().await;
     for method in ["GET", "HEAD", "OPTIONS", "PUT"] {
-        for path in ["/reload", "/upgrade"] {
+        for path in ["/api/v1/reload", "/api/v1/upgrade"] {
             let mut operator = open.operator().await;
             operator.send(request(method, path)).await;
             let head = timeout(PATIENCE, operator.head()).await.unwrap();
@@ -83,32 +93,72 @@ async fn whoever_only_looks_gives_no_order() {
 }
 
 #[tokio::test]
-async fn no_order_is_taken_at_the_address_for_probes() {
-    let mut open = Open::new();
-    for path in ["/reload", "/upgrade", "/", "/livez/"] {
-        let mut probe = open.probe().await;
-        probe.send(post(path)).await;
-        probe.answers(404, "there is nothing here\n").await;
+async fn at_the_address_nothing_but_probes_is_answered_without_the_token() {
+    let mut open = Open::guarded().await;
+    for path in ["/api/v1/reload", "/api/v1/tunnels/close"] {
+        let mut stranger = open.probe().await;
+        stranger.send(post(path)).await;
+        let head = stranger.head().await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{path}: {head}");
+        assert_eq!(header(&head, "www-authenticate"), Some("Bearer"));
     }
-    let mut probe = open.probe().await;
-    probe.send(post("/readyz")).await;
-    probe.answers(405, "allowed here: GET, HEAD\n").await;
+    for path in ["/metrics", "/api/v1/status", "/api/v1/events", "/nothing"] {
+        let mut stranger = open.probe().await;
+        stranger.send(request("GET", path)).await;
+        let head = stranger.head().await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{path}: {head}");
+    }
+    open.says("/livez", 200, "live\n").await;
+    assert!(open.errands.try_recv().is_err());
+
+    let mut friend = open.probe().await;
+    let fields = format!("Authorization: Bearer {TOKEN}");
+    friend
+        .send(request_with("POST", "/api/v1/reload", &fields))
+        .await;
+    let errand = open.errands.recv().await.unwrap();
+    errand.reply.send(Ok("reloaded".to_owned())).unwrap();
+    friend.answers(200, r#"{"done":"reloaded"}"#).await;
+    // At the socket nobody is asked for it.
+    let mut operator = open.operator().await;
+    operator.send(request("GET", "/api/v1/pools")).await;
+    let head = operator.head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+}
+
+#[tokio::test]
+async fn a_page_from_elsewhere_gives_no_order() {
+    let mut open = Open::new().await;
+    let address = open.door.address().unwrap();
+    for (host, field) in [
+        (address.to_string(), "Sec-Fetch-Site: cross-site"),
+        (address.to_string(), "Origin: https://evil.example"),
+        ("rebound.example".to_owned(), "X-Nothing: odd"),
+    ] {
+        let mut page = open.probe().await;
+        let head = format!("POST /api/v1/reload HTTP/1.1\r\nHost: {host}\r\n{field}\r\n\r\n");
+        page.send(head).await;
+        let head = page.head().await;
+        assert!(head.starts_with("HTTP/1.1 403"), "{field}: {head}");
+    }
     assert!(open.errands.try_recv().is_err());
 }
 
 #[tokio::test]
 async fn a_proxy_that_stops_lives_but_is_not_ready() {
-    let open = Open::new();
+    let mut open = Open::new().await;
     open.says("/livez", 200, "live\n").await;
     open.says("/readyz", 200, "ready\n").await;
-    open.readiness.send_replace(Readiness::Stopping);
+    let mut readiness = open.proxy.control.readiness();
+    open.proxy.stop();
+    readiness.changed().await.unwrap();
     open.says("/livez", 200, "live\n").await;
     open.says("/readyz", 503, "stopping\n").await;
 }
 
 #[tokio::test]
 async fn a_probe_that_wants_no_body_gets_the_head_alone() {
-    let open = Open::new();
+    let open = Open::new().await;
     let mut probe = open.probe().await;
     probe.send(request("HEAD", "/readyz")).await;
     let answer = String::from_utf8(probe.rest().await).unwrap();
@@ -118,17 +168,21 @@ async fn a_probe_that_wants_no_body_gets_the_head_alone() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused() {
-    let open = Open::new();
-    let large = format!("X-Large: {}\r\n", "a".repeat(10_000));
-    let many = "X-Many: a\r\n".repeat(40);
+    let open = Open::new().await;
+    let large = format!("X-Large: {}\r\n", "a".repeat(20_000));
+    let chunk = format!(
+        "Transfer-Encoding: chunked\r\n\r\n11170\r\n{}",
+        "a".repeat(70_000)
+    );
+    let many = "X-Many: a\r\n".repeat(80);
     for (fields, status) in [
         (large.as_str(), "431"),
         (&many, "431"),
-        ("Content-Length: 1\r\n", "413"),
-        ("Transfer-Encoding: chunked\r\n", "413"),
+        ("Content-Length: 70000\r\n", "413"),
+        (&chunk, "413"),
     ] {
         let mut operator = open.operator().await;
-        let head = format!("POST /reload HTTP/1.1\r\nHost: longwire\r\n{fields}\r\n");
+        let head = format!("POST /api/v1/reload HTTP/1.1\r\nHost: longwire\r\n{fields}\r\n");
         operator.send(head).await;
         let answer = timeout(PATIENCE, operator.head()).await.unwrap();
         assert!(answer.contains(status), "{status}: {answer}");
@@ -137,7 +191,7 @@ async fn what_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn the_socket_is_its_users_alone() {
-    let open = Open::new();
+    let open = Open::new().await;
     let file = fs::metadata(&open.path).unwrap();
     assert_eq!(file.mode() & 0o777, 0o600);
 }
@@ -147,7 +201,7 @@ async fn a_socket_that_nobody_answers_is_replaced() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("door.sock");
     drop(net::UnixListener::bind(&path).unwrap());
-    let open = Open::at(folder, path);
+    let open = Open::at(folder, path).await;
     let mut operator = open.operator().await;
     operator.send(request("GET", "/livez")).await;
     operator.answers(200, "live\n").await;
@@ -155,7 +209,7 @@ async fn a_socket_that_nobody_answers_is_replaced() {
 
 #[tokio::test]
 async fn a_socket_that_somebody_answers_is_left_to_them() {
-    let open = Open::new();
+    let open = Open::new().await;
     let refused = bind(&at(&open.path)).unwrap_err().to_string();
     let holder = format!("the process {} takes orders at", std::process::id());
     assert!(refused.starts_with(&holder), "{refused}");
@@ -208,8 +262,9 @@ async fn an_address_that_is_taken_is_an_error() {
     let config = Admin {
         socket: AdminSocket::Off,
         listen: Some(taken.local_addr().unwrap()),
+        ..Admin::default()
     };
-    assert!(matches!(bind(&config), Err(DoorError::Probes(_))));
+    assert!(matches!(bind(&config), Err(DoorError::Address(_))));
 }
 
 #[tokio::test]
@@ -234,6 +289,7 @@ async fn a_door_is_handed_over_with_its_file() {
     let config = Admin {
         socket: AdminSocket::At(path.clone()),
         listen: old.address(),
+        ..Admin::default()
     };
     let new = || {
         let mut inherited = Inherited::default();
@@ -252,7 +308,7 @@ async fn a_door_is_handed_over_with_its_file() {
     new.take_over();
     old.hand_over();
     drop(old);
-    let open = Open::serving(folder, path.clone(), new);
+    let open = Open::serving(folder, path.clone(), new).await;
     open.says("/livez", 200, "live\n").await;
     drop(open);
     until(|| !path.exists()).await;
@@ -273,9 +329,9 @@ async fn the_file_of_a_socket_that_was_lent_stays() {
 
 #[tokio::test]
 async fn an_order_that_moves_the_door_is_answered_through_it() {
-    let mut open = Open::new();
+    let mut open = Open::new().await;
     let mut operator = open.operator().await;
-    operator.send(post("/reload")).await;
+    operator.send(post("/api/v1/reload")).await;
     let errand = open.errands.recv().await.unwrap();
 
     let elsewhere = open.folder.path().join("elsewhere.sock");
@@ -288,12 +344,12 @@ async fn an_order_that_moves_the_door_is_answered_through_it() {
     assert!(elsewhere.exists());
 
     errand.reply.send(Ok("moved".to_owned())).unwrap();
-    operator.answers(200, "moved\n").await;
+    operator.answers(200, r#"{"done":"moved"}"#).await;
 }
 
 #[tokio::test]
 async fn a_door_that_cannot_move_stays() {
-    let open = Open::new();
+    let open = Open::new().await;
     let refused = open
         .door
         .moved(&at(Path::new("/nonexistent/door.sock")), None);
@@ -306,7 +362,7 @@ async fn a_door_that_cannot_move_stays() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_come_to_the_point_is_cut() {
     in_slow_motion();
-    let open = Open::new();
+    let open = Open::new().await;
     for begun in ["", "GET /livez HTTP/1.1\r\nHost:"] {
         let (mut operator, mut probe) = (open.operator().await, open.probe().await);
         operator.send(begun).await;
@@ -322,9 +378,9 @@ async fn whoever_does_not_come_to_the_point_is_cut() {
 #[tokio::test(start_paused = true)]
 async fn the_slow_keep_nobody_out() {
     in_slow_motion();
-    let mut open = Open::new();
+    let mut open = Open::new().await;
     let mut waiting = open.operator().await;
-    waiting.send(post("/upgrade")).await;
+    waiting.send(post("/api/v1/upgrade")).await;
     let errand = open.errands.recv().await.unwrap();
     // One who only looks now and then takes no place from whoever waits for an order.
     for _ in 0..100 {
@@ -346,7 +402,7 @@ async fn the_slow_keep_nobody_out() {
     slow_probes[0].is_cut().await;
     assert!(began.elapsed() < Duration::from_secs(1));
     errand.reply.send(Ok("done".to_owned())).unwrap();
-    waiting.answers(200, "done\n").await;
+    waiting.answers(200, r#"{"done":"done"}"#).await;
 }
 
 /// A door that is open, and what stands behind it.
@@ -354,32 +410,47 @@ struct Open {
     door: Door,
     path: PathBuf,
     errands: mpsc::Receiver<Errand>,
-    readiness: watch::Sender<Readiness>,
+    proxy: Proxy,
     serving: JoinHandle<()>,
     folder: TempDir,
 }
 
 impl Open {
-    fn new() -> Self {
+    async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("door.sock");
-        Self::at(folder, path)
+        Self::at(folder, path).await
     }
 
-    fn at(folder: TempDir, path: PathBuf) -> Self {
+    /// With a token.
+    async fn guarded() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("door.sock");
+        let config = Admin {
+            token: Some(Token::new(TOKEN)),
+            ..at(&path)
+        };
+        Self::serving(folder, path, bind(&config).unwrap()).await
+    }
+
+    async fn at(folder: TempDir, path: PathBuf) -> Self {
         let door = bind(&at(&path)).unwrap();
-        Self::serving(folder, path, door)
+        Self::serving(folder, path, door).await
     }
 
-    fn serving(folder: TempDir, path: PathBuf, door: Door) -> Self {
+    async fn serving(folder: TempDir, path: PathBuf, door: Door) -> Self {
         let (sender, errands) = mpsc::channel(1);
-        let (readiness, watched) = watch::channel(Readiness::Ready);
+        let proxy = Proxy::fronting_addresses(["127.0.0.1:1"])
+            .config("[stop]\ndelay = \"1h\"")
+            .start()
+            .await;
+        let desk = desk(&proxy, sender);
         Self {
-            serving: tokio::spawn(door.clone().serve(sender, watched)),
+            serving: tokio::spawn(door.clone().serve(desk)),
             door,
             path,
             errands,
-            readiness,
+            proxy,
             folder,
         }
     }
@@ -423,11 +494,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 }
 
-/// With an address for probes.
+/// With an address.
 fn admin(socket: AdminSocket) -> Admin {
     Admin {
         socket,
         listen: Some("127.0.0.1:0".parse().unwrap()),
+        ..Admin::default()
     }
 }
 
@@ -444,5 +516,9 @@ fn post(path: &str) -> String {
 }
 
 fn request(method: &str, path: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nHost: longwire\r\n\r\n")
+    request_with(method, path, "X-Nothing: odd")
+}
+
+fn request_with(method: &str, path: &str, field: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n")
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use longwire::{
-    admin::{Door, Order, Readiness},
+    admin::{Door, Order},
     config::{Admin, AdminSocket},
     listener::Inherited,
 };
@@ -17,14 +17,9 @@ use rustix::{
     fs::{CWD, Mode, mkfifoat},
     process::{Pid, Signal, geteuid, kill_process},
 };
-use tokio::{
-    net::TcpStream,
-    process::Command,
-    sync::{mpsc, watch},
-    task::spawn_blocking,
-};
+use tokio::{net::TcpStream, process::Command, sync::mpsc, task::spawn_blocking};
 
-use crate::support::{Backend, Client, Folder, Process, Raw, WRONG, children, until};
+use crate::support::{Backend, Client, Folder, Process, Proxy, Raw, WRONG, children, desk, until};
 
 #[tokio::test]
 async fn a_reload_of_a_wrong_file_is_refused_with_its_problems_and_the_proxy_goes_on() {
@@ -51,8 +46,8 @@ async fn what_was_done_is_said_on_stdout() {
     let folder = Folder::new();
     let path = folder.path().join("door.sock");
     let (orders, mut errands) = mpsc::channel(1);
-    let (_readiness, watched) = watch::channel(Readiness::Ready);
-    tokio::spawn(door(&path).serve(orders, watched));
+    let proxy = Proxy::fronting_addresses(NOBODY).start().await;
+    tokio::spawn(door(&path).serve(desk(&proxy, orders)));
     let socket = path.to_str().unwrap();
     for (command, order) in [("reload", Order::Reload), ("upgrade", Order::Upgrade)] {
         let arguments = [command, "--socket", socket];
@@ -75,8 +70,9 @@ async fn what_was_refused_is_said_on_stderr() {
     let folder = Folder::new();
     let path = folder.path().join("door.sock");
     let (orders, mut errands) = mpsc::channel(1);
-    let (readiness, watched) = watch::channel(Readiness::Stopping);
-    tokio::spawn(door(&path).serve(orders, watched));
+    let proxy = Proxy::fronting_addresses(NOBODY).config("[stop]\ndelay = \"1h\"");
+    let mut proxy = proxy.start().await;
+    tokio::spawn(door(&path).serve(desk(&proxy, orders)));
     let socket = path.to_str().unwrap();
     let arguments = ["upgrade", "--socket", socket];
     let (outcome, ()) = tokio::join!(folder.run(&arguments), async {
@@ -90,11 +86,13 @@ async fn what_was_refused_is_said_on_stderr() {
     assert_eq!(outcome.stdout, "");
     assert_eq!(outcome.stderr, "the new one did not start\n");
 
-    let ill = folder.run(&["health", "--socket", socket]).await;
-    ill.is_failure_with(1, &["stopping"]);
-    readiness.send_replace(Readiness::Ready);
     let well = folder.run(&["health", "--socket", socket]).await;
     assert_eq!((well.code, well.stdout.as_str()), (Some(0), "ready\n"));
+    let mut readiness = proxy.control.readiness();
+    proxy.stop();
+    readiness.changed().await.unwrap();
+    let ill = folder.run(&["health", "--socket", socket]).await;
+    ill.is_failure_with(1, &["stopping"]);
 }
 
 #[tokio::test]
@@ -314,6 +312,9 @@ async fn the_first_process_of_a_container_reaps_orphans() {
     assert_eq!(code, Some(0), "{log:#?}");
 }
 
+/// Where there is nobody.
+const NOBODY: [&str; 1] = ["127.0.0.1:1"];
+
 /// An address at which there is nobody.
 fn nobody() -> SocketAddr {
     "127.0.0.1:1".parse().unwrap()
@@ -323,6 +324,7 @@ fn door(path: &Path) -> Door {
     let admin = Admin {
         socket: AdminSocket::At(path.to_owned()),
         listen: None,
+        ..Admin::default()
     };
     Door::bind(&admin, None, &mut Inherited::default()).unwrap()
 }

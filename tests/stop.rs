@@ -4,8 +4,7 @@ use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use longwire::{
-    admin::Readiness,
-    server::{Placement, Server, Stopped},
+    server::{Placement, Readiness, Server, Stopped},
     websocket::{CloseCode, Role, frame},
 };
 use rustix::process::Signal;

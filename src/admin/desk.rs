@@ -1,70 +1,104 @@
-//! What is answered at the door, and to whom.
+//! Who is answered at the door, and what is asked where.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
-};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode, request};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, oneshot, watch},
+    sync::mpsc,
 };
 use tracing::debug;
 
-use super::{Errand, Order, Readiness};
+use super::{
+    Errand,
+    answer::{Answer, refusal, text, whole, wrong_method},
+    exposition::{self, exposition},
+    guard::Guard,
+    journal::Journal,
+    observer::Observer,
+    page,
+};
+use crate::server::{Control, Readiness};
 
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long a request's head may take, and how long its body.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How large it may be.
-const HEAD_SIZE: usize = 8 * 1024;
+/// How large a request's head may be.
+const HEAD_SIZE: usize = 16 * 1024;
 
-const HEADERS: usize = 32;
+const HEADERS: usize = 64;
 
-/// Answers requests, and passes orders on.
+/// How large its body may be.
+const BODY_SIZE: usize = 64 * 1024;
+
+/// Answers whoever comes to the door, and passes orders on. Its clones are one desk.
 #[derive(Debug, Clone)]
-pub(super) struct Desk {
-    errands: mpsc::Sender<Errand>,
-    readiness: watch::Receiver<Readiness>,
+pub struct Desk {
+    pub(super) office: Arc<Office>,
+    pub(super) errands: mpsc::Sender<Errand>,
 }
 
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guest {
-    /// Somebody who may give orders.
-    Operator,
-    /// Anybody. An address can be reached by every user of the machine and by every page in a
-    /// browser on it, often by the whole network: no order is ever taken there.
-    Probe,
+/// What answers are made of.
+#[derive(Debug)]
+pub(super) struct Office {
+    pub(super) control: Control,
+    pub(super) observer: Observer,
+    pub(super) journal: Arc<Journal>,
 }
 
-type Answer = Response<Full<Bytes>>;
+/// What is asked, below `/api/v1/`.
+pub(super) struct Question<'r> {
+    pub(super) method: &'r Method,
+    /// The parts of the path, decoded.
+    pub(super) path: &'r [&'r str],
+    pub(super) query: &'r str,
+    pub(super) head: &'r request::Parts,
+    pub(super) body: &'r Bytes,
+}
 
 impl Desk {
-    pub(super) fn new(
+    /// A desk for the server that `control` is a hand on, which runs with that `file`, if with any.
+    /// Orders that are not for the server alone go to `errands`. To be called on a Tokio runtime.
+    #[must_use]
+    pub fn new(
+        control: &Control,
+        journal: Arc<Journal>,
         errands: mpsc::Sender<Errand>,
-        readiness: watch::Receiver<Readiness>,
+        file: Option<PathBuf>,
+        log_level: String,
     ) -> Self {
-        Self { errands, readiness }
+        Self {
+            office: Arc::new(Office {
+                control: control.clone(),
+                observer: Observer::begin(control, file, log_level),
+                journal,
+            }),
+            errands,
+        }
+    }
+
+    /// Something else is logged from now on.
+    pub fn set_log_level(&self, level: String) {
+        self.office.observer.set_log_level(level);
     }
 
     /// Answers the one request of a connection.
-    pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, guest: Guest) {
+    pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, guard: Guard) {
         let service = service_fn(async |request: Request<Incoming>| {
-            Ok::<_, Infallible>(self.answer(&request, guest).await)
+            Ok::<_, Infallible>(self.answer(request, &guard).await)
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
+            .header_read_timeout(PATIENCE)
             .max_buf_size(HEAD_SIZE)
             .max_headers(HEADERS)
             .keep_alive(false)
@@ -74,74 +108,83 @@ impl Desk {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>, guest: Guest) -> Answer {
-        if !request.body().is_end_stream() {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "no body is wanted");
-        }
-        let method = request.method();
-        match (guest, request.uri().path()) {
-            (_, "/livez") => look(method, StatusCode::OK, "live"),
-            (_, "/readyz") => {
-                let (status, readiness) = self.readiness();
-                look(method, status, readiness)
-            }
-            (Guest::Operator, "/reload") => self.order(method, Order::Reload).await,
-            (Guest::Operator, "/upgrade") => self.order(method, Order::Upgrade).await,
-            _ => text(StatusCode::NOT_FOUND, "there is nothing here"),
-        }
-    }
-
-    fn readiness(&self) -> (StatusCode, &'static str) {
-        match *self.readiness.borrow() {
-            Readiness::Ready => (StatusCode::OK, "ready"),
-            Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        }
-    }
-
-    /// Passes an order on, and says what came of it.
-    async fn order(&self, method: &Method, order: Order) -> Answer {
-        if method != Method::POST {
-            return wrong_method("POST");
-        }
-        let (reply, outcome) = oneshot::channel();
-        let sent = self.errands.send(Errand { order, reply }).await;
-        let outcome = match sent {
-            Ok(()) => outcome.await.ok(),
-            Err(_) => None,
+    async fn answer(&self, request: Request<Incoming>, guard: &Guard) -> Answer {
+        let (head, body) = request.into_parts();
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
         };
-        match outcome {
-            Some(Ok(done)) => text(StatusCode::OK, &done),
-            Some(Err(reason)) => text(StatusCode::CONFLICT, &reason),
-            None => {
-                let message = "the proxy has ended before it could be done";
-                text(StatusCode::INTERNAL_SERVER_ERROR, message)
+        let decoded = decoded(head.uri.path());
+        let path: Vec<_> = decoded.iter().map(String::as_str).collect();
+        let is_look = matches!(head.method, Method::GET | Method::HEAD);
+        match *path {
+            ["livez" | "readyz"] | [""] | ["assets", _] if !is_look => wrong_method("GET, HEAD"),
+            ["livez"] => text(StatusCode::OK, "live"),
+            ["readyz"] => self.readiness(),
+            [""] => page::index(),
+            ["assets", file] => page::asset(file),
+            _ => match guard.admit(&head) {
+                Ok(()) => self.inside(&head, &path, &body).await,
+                Err(stopped) => refusal(stopped.status(), stopped.to_string()),
+            },
+        }
+    }
+
+    /// What is answered to those alone who may come in.
+    async fn inside(&self, head: &request::Parts, path: &[&str], body: &Bytes) -> Answer {
+        match path {
+            ["metrics"] if head.method != Method::GET => wrong_method("GET"),
+            ["metrics"] => {
+                let text = exposition(&self.office.control);
+                whole(StatusCode::OK, exposition::CONTENT_TYPE, text)
             }
+            ["api", "v1", path @ ..] => {
+                self.reply(Question {
+                    method: &head.method,
+                    path,
+                    query: head.uri.query().unwrap_or_default(),
+                    head,
+                    body,
+                })
+                .await
+            }
+            _ => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
+        }
+    }
+
+    fn readiness(&self) -> Answer {
+        match *self.office.control.readiness().borrow() {
+            Readiness::Ready => text(StatusCode::OK, "ready"),
+            Readiness::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         }
     }
 }
 
-/// An answer to whoever only looks.
-fn look(method: &Method, status: StatusCode, message: &str) -> Answer {
-    match *method {
-        Method::GET | Method::HEAD => text(status, message),
-        _ => wrong_method("GET, HEAD"),
+/// The parts of a path.
+fn decoded(path: &str) -> Vec<String> {
+    let parts = path.trim_start_matches('/').split('/');
+    let decoded = parts.map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned());
+    decoded.collect()
+}
+
+/// A body, or why it is not taken.
+async fn read(body: Incoming) -> Result<Bytes, Answer> {
+    if body.size_hint().lower() > BODY_SIZE as u64 {
+        return Err(too_large());
+    }
+    let whole = Limited::new(body, BODY_SIZE).collect();
+    match tokio::time::timeout(PATIENCE, whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(refusal(StatusCode::BAD_REQUEST, error.to_string())),
+        Err(_) => Err(refusal(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body takes too long",
+        )),
     }
 }
 
-fn wrong_method(allowed: &'static str) -> Answer {
-    let message = format!("allowed here: {allowed}");
-    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &message);
-    let headers = answer.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
-}
-
-fn text(status: StatusCode, message: &str) -> Answer {
-    let mut answer = Response::new(format!("{message}\n").into());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(CONTENT_TYPE, plain);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+fn too_large() -> Answer {
+    let message = format!("a body is {BODY_SIZE} bytes at most");
+    refusal(StatusCode::PAYLOAD_TOO_LARGE, message)
 }

@@ -1,15 +1,26 @@
-//! The operator's door: where the running proxy takes orders, and says whether it is ready.
+//! The operator's door: where the running proxy tells how it is, and takes orders.
 //!
-//! It has two ways in. A Unix socket, which the proxy's own user and root alone can open, takes
-//! orders. An address, where one is configured, tells probes whether the proxy lives and is ready,
-//! and takes no orders.
+//! It has two ways in. A Unix socket, which the proxy's own user and root alone can open. And an
+//! address, where one is configured: probes are answered there, and whoever shows the token may do
+//! what is done at the socket.
 
+mod address;
+mod answer;
 pub mod api;
+mod close;
 mod desk;
+mod exposition;
+mod guard;
 mod guests;
-mod probes;
+mod history;
+mod journal;
+mod news;
+mod observer;
+mod page;
+mod reply;
 mod socket;
 mod usual;
+mod view;
 
 use std::{
     error::Error,
@@ -19,30 +30,31 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
-use tokio::{
-    join,
-    sync::{mpsc, oneshot, watch},
-};
+use tokio::{join, sync::oneshot};
 use tracing::{info, warn};
 
-use self::{desk::Desk, probes::Probes, socket::CommandSocket};
+use self::{address::Address, guard::Guard, socket::CommandSocket};
 pub use self::{
+    desk::Desk,
+    journal::Journal,
     socket::SocketError,
     usual::{UsualError, usual_socket},
 };
 use crate::{
     config::{Admin, AdminSocket},
     listener::{BindError, Inherited},
+    tls::Acceptor,
 };
 
 /// What an operator can ask of a running proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// To read its configuration again.
     Reload,
     /// To have another process take over.
     Upgrade,
+    /// To log this from now on, as `log.level` says it.
+    Log(String),
 }
 
 /// An order, and whom to tell what came of it.
@@ -54,22 +66,14 @@ pub struct Errand {
     pub reply: oneshot::Sender<Result<String, String>>,
 }
 
-/// Whether the proxy wants clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Readiness {
-    /// It does.
-    Ready,
-    /// It is about to go, and they had better go elsewhere.
-    Stopping,
-}
-
 /// The door, open as far as it is configured to be. Its clones are one door: it closes, and the
 /// file of its socket goes, with the last of them.
 #[derive(Debug, Clone, Default)]
 pub struct Door {
     socket: Option<Arc<CommandSocket>>,
-    probes: Option<Arc<Probes>>,
+    address: Option<Arc<Address>>,
+    guard: Option<Guard>,
+    tls: Option<Acceptor>,
 }
 
 /// Why the door cannot be opened.
@@ -78,9 +82,12 @@ pub enum DoorError {
     /// The socket for orders cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The address for probes cannot be had.
+    /// The address cannot be had.
     #[error(transparent)]
-    Probes(#[from] BindError),
+    Address(#[from] BindError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS for the operator's door")]
+    Tls(#[from] rustls::Error),
 }
 
 impl Door {
@@ -118,10 +125,12 @@ impl Door {
             (AdminSocket::Usual, Some(path)) => or_warn(self.socket_at(path, inherited)),
             (AdminSocket::Usual, None) | (AdminSocket::Off, _) => None,
         };
-        let probes = config.listen.map(|at| self.probes_on(at, inherited));
+        let address = config.listen.map(|at| self.listen_on(at, inherited));
         Ok(Self {
             socket,
-            probes: probes.transpose()?,
+            address: address.transpose()?,
+            guard: Some(config.token.clone().map_or(Guard::Local, Guard::Token)),
+            tls: config.tls.as_ref().map(Acceptor::new).transpose()?,
         })
     }
 
@@ -141,37 +150,39 @@ impl Door {
         }
     }
 
-    fn probes_on(
+    fn listen_on(
         &self,
         wanted: SocketAddr,
         inherited: &mut Inherited,
-    ) -> Result<Arc<Probes>, BindError> {
-        let same = self.probes.iter().find(|probes| probes.wanted() == wanted);
-        match same {
-            Some(probes) => Ok(Arc::clone(probes)),
+    ) -> Result<Arc<Address>, BindError> {
+        let mut same = self.address.iter();
+        match same.find(|address| address.wanted() == wanted) {
+            Some(address) => Ok(Arc::clone(address)),
             None => {
-                let probes = Probes::open(wanted, inherited)?;
-                info!("probes are answered on http://{}", probes.address());
-                Ok(Arc::new(probes))
+                let address = Address::open(wanted, inherited)?;
+                info!(
+                    "the operator's door is open on http://{}",
+                    address.address()
+                );
+                Ok(Arc::new(address))
             }
         }
     }
 
     /// Answers whoever comes, for as long as it is polled. Whom it is answering when it is dropped
     /// still gets the answer, such as what came of a reload that has moved the door.
-    pub async fn serve(self, errands: mpsc::Sender<Errand>, readiness: watch::Receiver<Readiness>) {
-        let desk = Desk::new(errands, readiness);
+    pub async fn serve(self, desk: Desk) {
         let orders = async {
             if let Some(socket) = &self.socket {
                 socket.receive(&desk).await;
             }
         };
-        let probes = async {
-            if let Some(probes) = &self.probes {
-                probes.receive(&desk).await;
+        let others = async {
+            if let (Some(address), Some(guard)) = (&self.address, &self.guard) {
+                address.receive(&desk, guard, self.tls.as_ref()).await;
             }
         };
-        join!(orders, probes);
+        join!(orders, others);
     }
 
     /// The path of the socket for orders.
@@ -180,17 +191,17 @@ impl Door {
         self.socket.as_ref().map(|socket| socket.path().to_owned())
     }
 
-    /// The address for probes, with the port that the system chose, if it was asked to.
+    /// The address, with the port that the system chose, if it was asked to.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        self.probes.as_ref().map(|probes| probes.address())
+        self.address.as_ref().map(|address| address.address())
     }
 
     /// Its listening sockets, for another process to inherit.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let socket = self.socket.iter().map(|socket| socket.as_fd());
-        let probes = self.probes.iter().map(|probes| probes.as_fd());
-        socket.chain(probes)
+        let address = self.address.iter().map(|address| address.as_fd());
+        socket.chain(address)
     }
 
     /// The process that its socket was inherited from needs it no more: the file of the socket goes

@@ -27,10 +27,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{
-    desk::{Desk, Guest},
-    guests::Guests,
-};
+use super::{desk::Desk, guard::Guard, guests::Guests};
 use crate::listener::Inherited;
 
 /// Connections that the system completes before we accept them.
@@ -136,7 +133,7 @@ impl CommandSocket {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) if is_operator(&stream) => {
-                    guests.welcome(desk.clone().serve(stream, Guest::Operator));
+                    guests.welcome(desk.clone().serve(stream, Guard::Open));
                 }
                 Ok(_) => {}
                 Err(error) => {

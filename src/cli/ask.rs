@@ -14,7 +14,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use longwire::{
-    admin::usual_socket,
+    admin::{
+        api::{Done, Refused},
+        usual_socket,
+    },
     config::{Admin, AdminSocket},
 };
 use tokio::{net::UnixStream, spawn, time::timeout};
@@ -85,8 +88,8 @@ impl Question {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         spawn(connection);
         let (method, path) = match self {
-            Self::Reload => (Method::POST, "/reload"),
-            Self::Upgrade => (Method::POST, "/upgrade"),
+            Self::Reload => (Method::POST, "/api/v1/reload"),
+            Self::Upgrade => (Method::POST, "/api/v1/upgrade"),
             Self::Health => (Method::GET, "/readyz"),
         };
         let request = Request::builder().method(method).uri(path);
@@ -96,7 +99,12 @@ impl Question {
         let answer = sender.send_request(request).await?;
         let is_granted = answer.status().is_success();
         let body = answer.into_body().collect().await?.to_bytes();
-        Ok((is_granted, String::from_utf8_lossy(&body).into_owned()))
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let words = match is_granted {
+            true => serde_json::from_str::<Done>(&text).map(|done| done.done),
+            false => serde_json::from_str::<Refused>(&text).map(|refused| refused.error),
+        };
+        Ok((is_granted, words.unwrap_or(text)))
     }
 }
 

@@ -76,7 +76,7 @@ impl Draft {
 }
 
 impl ListenerTls {
-    fn read(section: &Section<'_>) -> Result<Self, Reported> {
+    pub(super) fn read(section: &Section<'_>) -> Result<Self, Reported> {
         let certificates = section.required(
             "certificates",
             "expected certificates = [{ chain = \"chain.pem\", key = \"key.pem\" }]",

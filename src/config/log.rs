@@ -1,5 +1,7 @@
 //! `[log]`
 
+use std::time::Duration;
+
 use tracing_subscriber::EnvFilter;
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     field::Field,
     reading::Reported,
     section::Section,
-    values::{boolean, non_empty, one_of},
+    values::{boolean, duration, non_empty, one_of, or_off},
 };
 
 const A_LEVEL: &str = "a level such as \"info\", or \"info,longwire::tunnel=debug\"";
@@ -22,6 +24,8 @@ pub struct Log {
     pub access: bool,
     /// Whether access events carry query strings, in which tokens live. Default: false.
     pub query: bool,
+    /// How often an open tunnel leaves a line; `None` is never. Default: never.
+    pub tunnel_interval: Option<Duration>,
     /// The least severe level that is logged, or `target=level` pairs beside it. Default: `info`.
     pub level: String,
 }
@@ -38,34 +42,71 @@ pub enum LogFormat {
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
+/// Why something is no level.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLevel {
+    /// A word that is none of the levels.
+    #[error("`{0}` is no level: expected {A_LEVEL}")]
+    Misspelt(String),
+    /// It cannot be understood.
+    #[error("it cannot be understood: {0}: expected {A_LEVEL}")]
+    Unreadable(String),
+}
+
 impl Log {
+    /// Whether `written` says what is logged.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_level(written: &str) -> Result<(), BadLevel> {
+        for directive in written.split(',').map(str::trim) {
+            // The filter would take a misspelt level for a target, and log all of it and nothing
+            // else.
+            let is_word = !directive.is_empty() && directive.chars().all(char::is_alphabetic);
+            let is_level = LEVELS
+                .iter()
+                .any(|level| directive.eq_ignore_ascii_case(level));
+            if is_word && !is_level {
+                return Err(BadLevel::Misspelt(directive.to_owned()));
+            }
+        }
+        let read = EnvFilter::builder().parse(written);
+        read.map(drop)
+            .map_err(|error| BadLevel::Unreadable(error.to_string()))
+    }
+
     pub(super) fn read(section: &Section<'_>) -> Result<Self, Reported> {
         Ok(Self {
             format: section.or("format", |field| one_of(field, &FORMATS), LogFormat::Text),
             access: section.or("access", boolean, true),
             query: section.or("query", boolean, false),
+            tunnel_interval: section.or("tunnel_interval", tunnel_interval, None),
             level: section.or("level", level, "info".to_owned()),
         })
     }
 }
 
+fn tunnel_interval(field: &Field<'_>) -> Result<Option<Duration>, Reported> {
+    let interval = or_off(field, duration)?;
+    match interval {
+        Some(short) if short < Duration::from_secs(1) => {
+            let message = "`tunnel_interval` is too short";
+            Err(field.fault(message, "expected at least 1 s, or \"off\""))
+        }
+        interval => Ok(interval),
+    }
+}
+
 fn level(field: &Field<'_>) -> Result<String, Reported> {
     let written = non_empty(field, A_LEVEL)?;
-    for directive in written.split(',').map(str::trim) {
-        // The filter would take a misspelt level for a target, and log all of it and nothing else.
-        let is_word = !directive.is_empty() && directive.chars().all(char::is_alphabetic);
-        let is_level = LEVELS
-            .iter()
-            .any(|level| directive.eq_ignore_ascii_case(level));
-        if is_word && !is_level {
+    match Log::check_level(written) {
+        Ok(()) => Ok(written.to_owned()),
+        Err(BadLevel::Misspelt(word)) => {
             let expected = || format!("expected {A_LEVEL}");
-            let message = format!("`{directive}` is no level");
-            return Err(field.fault(message, did_you_mean(directive, LEVELS, expected)));
+            let message = format!("`{word}` is no level");
+            Err(field.fault(message, did_you_mean(&word, LEVELS, expected)))
         }
-    }
-    match EnvFilter::builder().parse(written) {
-        Ok(_) => Ok(written.to_owned()),
-        Err(error) => {
+        Err(BadLevel::Unreadable(error)) => {
             let message = format!("`level` cannot be understood: {error}");
             Err(field.fault(message, format!("expected {A_LEVEL}")))
         }

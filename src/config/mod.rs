@@ -68,7 +68,7 @@ pub use self::{
     keepalive::Keepalive,
     limits::Limits,
     listener::{Listener, ListenerTls, TlsVersion},
-    log::{Log, LogFormat},
+    log::{BadLevel, Log, LogFormat},
     pool::{
         Backend, BackendTls, Balance, Check, Drain, Ejection, Exchange, Health, HttpCheck, Intent,
         NoneReady, OnDown, Pool, Question, Rebalance, RebalanceOrder, Retries, Returning, Statuses,
@@ -76,7 +76,7 @@ pub use self::{
     },
     reload::{Reload, Removed},
     route::{OnBackendLoss, Refusal, Route},
-    secret::Secret,
+    secret::{Secret, Token},
     server::{Server, TrustedHeader, TrustedProxies},
     source::Source,
     stop::Stop,

@@ -44,7 +44,7 @@ fn names_a_secret(before: &str) -> bool {
         at + before[at..].chars().next().map_or(1, char::len_utf8)
     })..]
         .to_lowercase();
-    let elsewhere = ["secret_file", "secret_env"];
+    let elsewhere = ["secret_file", "secret_env", "token_file", "token_env"];
     !elsewhere.contains(&&*key)
         && (is_secretive(&key) || strsim::jaro_winkler(&key, "secret") > 0.85)
 }

@@ -1,4 +1,5 @@
-//! What affinity cookies are signed with: `secret`, `secret_file`, `secret_env`
+//! What only two sides know: `secret`, with which affinity cookies are signed, and `token`, which lets
+//! operators in. Each stands in the file, in a file of its own (`…_file`), or in a variable (`…_env`).
 
 use std::{env::VarError, fmt, fs};
 
@@ -57,27 +58,77 @@ impl Secret {
 
     /// The one that `section` gives in one of three ways, or a random one.
     pub(super) fn read(section: &Section<'_>) -> Self {
-        let sources = [
-            section.field("secret").map(|field| (field, Source::Text)),
-            section
-                .field("secret_file")
-                .map(|field| (field, Source::File)),
-            section
-                .field("secret_env")
-                .map(|field| (field, Source::Variable)),
-        ];
-        let given: Vec<_> = sources.into_iter().flatten().collect();
-        if let [(first, _), rest @ ..] = &*given {
-            for (second, _) in rest {
-                refuse_second(first, second);
-            }
-        }
-        let secrets = given.iter().map(|(field, source)| source.secret(field));
-        secrets
-            .filter_map(Result::ok)
-            .next_back()
-            .map_or_else(Self::random, |secret| Self::configured(&secret))
+        let given = given(section, &SECRET).unwrap_or_default();
+        given.map_or_else(Self::random, |secret| Self::configured(&secret))
     }
+}
+
+/// What an operator shows to be let in. It is kept as a hash alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(blake3::Hash);
+
+impl Token {
+    /// The one that is written so.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        Self(blake3::hash(token.as_bytes()))
+    }
+
+    /// Whether it is that one. How long that takes says nothing of it.
+    #[must_use]
+    pub fn is(&self, shown: &str) -> bool {
+        // Hashes are compared in constant time.
+        self.0 == blake3::hash(shown.as_bytes())
+    }
+
+    /// The one that `section` gives in one of three ways, if it does.
+    pub(super) fn read(section: &Section<'_>) -> Result<Option<Self>, Reported> {
+        let given = given(section, &TOKEN)?;
+        Ok(given.map(|token| Self::new(&token)))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
+}
+
+/// What a secret is called in the file, and what becomes of one that is too short.
+struct Kind {
+    name: &'static str,
+    keys: [&'static str; 3],
+    danger: &'static str,
+}
+
+static SECRET: Kind = Kind {
+    name: "secret",
+    keys: ["secret", "secret_file", "secret_env"],
+    danger: "whoever guesses it can forge cookies that choose the backend",
+};
+
+static TOKEN: Kind = Kind {
+    name: "token",
+    keys: ["token", "token_file", "token_env"],
+    danger: "whoever guesses it can close every tunnel",
+};
+
+/// The secret of that kind that `section` gives in one of three ways.
+fn given(section: &Section<'_>, kind: &Kind) -> Result<Option<String>, Reported> {
+    let sources = [Source::Text, Source::File, Source::Variable];
+    let sources = kind.keys.into_iter().zip(sources);
+    let given: Vec<_> = sources
+        .filter_map(|(key, source)| Some((section.field(key)?, source)))
+        .collect();
+    if let [(first, _), rest @ ..] = &*given {
+        for (second, _) in rest {
+            refuse_second(kind, first, second);
+        }
+    }
+    let secrets = given
+        .iter()
+        .map(|(field, source)| source.secret(kind, field));
+    secrets.last().transpose()
 }
 
 impl fmt::Debug for Secret {
@@ -88,10 +139,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn refuse_second(first: &Field<'_>, second: &Field<'_>) {
-    let problem = Problem::at(second.key_place.clone(), "the secret is given twice")
-        .expecting("expected one of `secret`, `secret_file`, `secret_env`")
-        .beside(first.key_place.clone(), "first given here");
+fn refuse_second(kind: &Kind, first: &Field<'_>, second: &Field<'_>) {
+    let (name, [text, file, variable]) = (kind.name, kind.keys);
+    let problem = Problem::at(
+        second.key_place.clone(),
+        format!("the {name} is given twice"),
+    )
+    .expecting(format!("expected one of `{text}`, `{file}`, `{variable}`"))
+    .beside(first.key_place.clone(), "first given here");
     second.report(problem);
 }
 
@@ -104,7 +159,7 @@ enum Source {
 }
 
 impl Source {
-    fn secret(self, field: &Field<'_>) -> Result<String, Reported> {
+    fn secret(self, kind: &Kind, field: &Field<'_>) -> Result<String, Reported> {
         let secret = match self {
             Self::Text => text(field, "a string of at least 16 characters")?.to_owned(),
             Self::File => from_file(field)?,
@@ -112,12 +167,13 @@ impl Source {
         };
         // The key is marked, never the value.
         if secret.chars().count() < SHORTEST {
-            let problem = Problem::at(field.key_place.clone(), "the secret is too short")
+            let message = format!("the {} is too short", kind.name);
+            let problem = Problem::at(field.key_place.clone(), message)
                 .expecting(format!("expected at least {SHORTEST} characters"))
-                .helping(
-                    "whoever guesses it can forge cookies that choose the backend; \
-                     `openssl rand -base64 32` makes a good one",
-                );
+                .helping(format!(
+                    "{}; `openssl rand -base64 32` makes a good one",
+                    kind.danger
+                ));
             return Err(field.report(problem));
         }
         Ok(secret)

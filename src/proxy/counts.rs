@@ -1,6 +1,7 @@
 //! What is counted of requests and of tunnels, by the route that they came by.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -59,6 +60,17 @@ pub struct Ending {
     pub cause: &'static str,
     /// The code of the first Close, or what stands for it.
     pub code: &'static str,
+}
+
+/// What was counted of all routes together, at some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sums {
+    /// Tunnels that were opened.
+    pub opened: u64,
+    /// Tunnels that have ended.
+    pub ended: u64,
+    /// Plain requests.
+    pub requests: u64,
 }
 
 /// What was counted of a route at some time.
@@ -138,6 +150,45 @@ impl Counts {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<RouteCounts>> {
         self.routes().clone()
+    }
+
+    /// What was counted of all routes together.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for route in &*self.routes() {
+            route.add_to(&mut sums);
+        }
+        sums
+    }
+
+    /// How tunnels have ended so far, the most frequent first.
+    #[must_use]
+    pub fn ends(&self) -> Vec<(Ending, u64)> {
+        let mut all = BTreeMap::<_, u64>::new();
+        for route in &*self.routes() {
+            let services = route.services.lock().expect("no holder panics");
+            for (ending, count) in services.values().flat_map(|service| &service.ended) {
+                *all.entry(*ending).or_default() += count;
+            }
+        }
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by_key(|(_, count)| Reverse(*count));
+        all
+    }
+
+    /// How many tunnels a backend of a pool has got so far.
+    #[must_use]
+    pub fn opened(&self, pool: &str, backend: &str) -> u64 {
+        let routes = self.routes();
+        let routes = routes.iter().filter(|route| route.pool == pool);
+        let opened = routes.map(|route| {
+            let services = route.services.lock().expect("no holder panics");
+            services
+                .get(backend)
+                .map_or(0, |service| service.opened + service.rescued)
+        });
+        opened.sum()
     }
 
     /// Forgets routes that are not configured any more, and whose last tunnel has ended.
@@ -241,6 +292,15 @@ impl RouteCounts {
             request_durations: self.request_durations.snapshot(),
             affinity: self.affinity.each_ref().map(Count::value),
         }
+    }
+
+    fn add_to(&self, sums: &mut Sums) {
+        let services = self.services.lock().expect("no holder panics");
+        for service in services.values() {
+            sums.opened += service.opened;
+            sums.ended += service.ended.values().sum::<u64>();
+        }
+        sums.requests += self.requests.iter().map(Count::value).sum::<u64>();
     }
 
     fn service(&self, backend: &str, change: impl FnOnce(&mut ServiceCounts)) {

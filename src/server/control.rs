@@ -6,29 +6,27 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Listening, Shared,
+    Listening, Readiness, Shared,
     changes::Changes,
     closings::Closings,
     reload::{ReloadError, ReloadTotals, Reloads},
     upgrade::NotReady,
 };
 use crate::{
-    admin::Readiness,
     config::{Config, Source},
     handover::Channel,
     listener::{Connections, Limit},
     pool::{Fixed, Pool, Stand},
     proxy::Proxy,
     tls,
-    tunnel::registry::{CloseOrder, Handle},
+    tunnel::registry::{CloseOrder, Handle, Registry},
 };
 
 /// A hand on a server that runs.
 #[derive(Debug, Clone)]
 pub struct Control {
     orders: mpsc::Sender<Order>,
-    pools: Arc<ArcSwap<Vec<Arc<Pool>>>>,
-    proxy: Arc<Proxy>,
+    shared: Shared,
     closings: Arc<Closings>,
     total: Arc<Limit>,
     listening: Arc<Listening>,
@@ -72,8 +70,7 @@ impl Control {
         let (orders, arriving) = mpsc::channel(1);
         let control = Self {
             orders,
-            pools: Arc::clone(&shared.pools),
-            proxy: Arc::clone(&shared.proxy),
+            shared: shared.clone(),
             closings: Arc::new(Closings::of(&shared.registry)),
             total: Arc::clone(&shared.total),
             listening: Arc::clone(&shared.listening),
@@ -94,7 +91,25 @@ impl Control {
     /// The pools that there are now, in the configuration's order.
     #[must_use]
     pub fn pools(&self) -> Arc<Vec<Arc<Pool>>> {
-        self.pools.load_full()
+        self.shared.pools.load_full()
+    }
+
+    /// The tunnels that live on it.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// How many threads its connections live on.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.shared.registry.workers()
+    }
+
+    /// What its connections share.
+    #[must_use]
+    pub fn proxy(&self) -> &Proxy {
+        &self.shared.proxy
     }
 
     /// Has the tunnels of the pool of that name rebalanced from now on, or not any more: until a
@@ -103,17 +118,11 @@ impl Control {
     /// # Errors
     /// If there is no such pool, or if that would move nobody.
     pub fn rebalance(&self, pool: &str, wanted: bool) -> Result<Arc<Pool>, RebalanceError> {
-        let pools = self.pools.load();
+        let pools = self.shared.pools.load();
         let mut named = pools.iter().filter(|own| own.name() == pool);
         let pool = named.next().ok_or(RebalanceError::NoPool)?;
         pool.set_rebalanced(wanted)?;
         Ok(Arc::clone(pool))
-    }
-
-    /// What its connections share.
-    #[must_use]
-    pub fn proxy(&self) -> &Arc<Proxy> {
-        &self.proxy
     }
 
     /// How many clients' connections there are, and what became of those that came.

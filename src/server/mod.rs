@@ -10,6 +10,7 @@ mod draining;
 mod exit;
 mod orders;
 mod prepared;
+mod readiness;
 mod rebalancing;
 mod reception;
 mod reload;
@@ -41,13 +42,13 @@ pub use self::{
     changes::Changes,
     control::{Control, RebalanceError},
     exit::{Absent, Departing, Exit},
+    readiness::Readiness,
     reload::{ReloadError, ReloadTotals},
     stopping::Stopped,
     succession::{Arrivals, Passage},
     workers::{Placement, Pulse},
 };
 use crate::{
-    admin::Readiness,
     config::{self, Config, Source},
     listener::{BindError, Inherited, Limit},
     pool::Pool,

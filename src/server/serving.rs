@@ -11,11 +11,10 @@ use tokio::{
     time::{interval, sleep},
 };
 
-use super::{Changes, ReloadError, Server, Stopped, TICK, control::Order, upgrade::Giving};
-use crate::{
-    admin::Readiness,
-    config::{self, Config},
+use super::{
+    Changes, Readiness, ReloadError, Server, Stopped, TICK, control::Order, upgrade::Giving,
 };
+use crate::config::{self, Config};
 
 /// Why a server does not serve any more.
 enum End {

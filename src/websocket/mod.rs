@@ -79,6 +79,13 @@ impl CloseCode {
     pub const TRY_AGAIN_LATER: Self = Self(1013);
     /// The backend behind a proxy failed: the 502 of WebSockets.
     pub const BAD_GATEWAY: Self = Self(1014);
+
+    /// Whether an endpoint may send it: some stand for what has no Close, and some for nothing yet
+    /// (RFC 6455, section 7.4, and the registry of close codes).
+    #[must_use]
+    pub fn may_be_sent(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
 }
 
 impl fmt::Display for CloseCode {

@@ -6,6 +6,7 @@
 mod backend;
 mod client;
 mod crowd;
+mod desk;
 mod heir;
 mod http;
 mod log;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     backend::{Backend, Request, Response, echo_cluster, naming_cluster, say_who},
     client::Client,
     crowd::{Crowd, End, Entrance, FINISHED, Hosts, Newcomers, WINDOW},
+    desk::desk,
     heir::{Heir, children},
     http::{Answer, get},
     log::Log,

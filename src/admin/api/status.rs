@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::Readiness;
+use crate::server::Readiness;
 
 /// `GET /api/v1/status`: the process as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

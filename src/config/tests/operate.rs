@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{Admin, AdminSocket, DrainCode, DrainPace, Reload, Removed, Stop, Upgrade},
-    bare, least_and, only, refuses, valid, whole,
+    bare, least_and, only, problems, refuses, valid, whole,
 };
 
 const fn seconds(seconds: u64) -> Duration {
@@ -22,6 +22,7 @@ fn the_door_is_where_it_is_said_to_be_from_the_file_on() {
         Admin {
             socket: AdminSocket::At(PathBuf::from("nowhere/door.sock")),
             listen: Some("127.0.0.1:0".parse().unwrap()),
+            ..Admin::default()
         }
     );
     assert_eq!(admin("socket = \"off\"").socket, AdminSocket::Off);
@@ -31,6 +32,47 @@ fn the_door_is_where_it_is_said_to_be_from_the_file_on() {
         "socket =",
         &["`socket` is empty"],
     );
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_a_token() {
+    let admin = |keys: &str| least_and(&format!("[admin]\n{keys}"));
+    for reachable in ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:9090"] {
+        let listen = format!("listen = \"{reachable}\"");
+        let words = ["could give orders", "expected a `token`", "token_env"];
+        refuses(&admin(&listen), &format!("\"{reachable}\""), &words);
+        let with_token = format!("{listen}\ntoken = \"0123456789abcdef\"");
+        let admin = valid(&admin(&with_token)).admin;
+        assert!(admin.token.unwrap().is("0123456789abcdef"));
+    }
+    for own in ["127.0.0.1:9090", "127.1.2.3:9090", "[::1]:9090"] {
+        assert_eq!(
+            valid(&admin(&format!("listen = \"{own}\""))).admin.token,
+            None
+        );
+    }
+}
+
+#[test]
+fn a_token_is_not_shown_and_not_guessed_easily() {
+    let admin = |keys: &str| least_and(&format!("[admin]\n{keys}"));
+    refuses(
+        &admin("token = \"short\""),
+        "token",
+        &[
+            "the token is too short",
+            "at least 16",
+            "close every tunnel",
+        ],
+    );
+    let twice = problems(&admin(
+        "token = \"0123456789abcdef\"\ntoken_env = \"TOKEN\"",
+    ))
+    .to_string();
+    assert!(twice.contains("the token is given twice"), "{twice}");
+    assert!(!twice.contains("0123456789"), "{twice}");
+    let token = valid(&admin("token = \"0123456789abcdef\"")).admin.token;
+    assert_eq!(format!("{token:?}"), "Some(Token { .. })");
 }
 
 #[test]

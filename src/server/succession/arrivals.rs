@@ -10,14 +10,13 @@ use tracing::warn;
 
 use super::Passage;
 use crate::{
-    admin::Readiness,
     listener::{Limit, Listener, Permit},
     proxy::{
         Proxy,
         moving::{Newcomer, Parcel},
     },
     server::{
-        Server,
+        Readiness, Server,
         exit::{Exit, Resident},
         upgrade,
         workers::Workers,

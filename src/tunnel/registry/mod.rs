@@ -196,6 +196,12 @@ impl Registry {
         self.told.totals()
     }
 
+    /// As many workers as it is for.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
     /// Tunnels that live now.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -251,6 +257,19 @@ impl Registry {
             }));
         }
         served
+    }
+
+    /// The tunnel with that number, if it lives.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<Handle> {
+        self.workers.iter().find_map(|shard| {
+            let live = shard.live.get(&id)?;
+            Some(Handle {
+                id,
+                now: shard.clock.now(),
+                live: Arc::clone(&live),
+            })
+        })
     }
 
     /// Waits until no tunnel lives.

@@ -1,4 +1,4 @@
-//! The address at which probes are answered.
+//! The address at which operators and probes are answered.
 
 use std::{
     io,
@@ -7,28 +7,34 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
 use tracing::debug;
 
-use super::{
-    desk::{Desk, Guest},
-    guests::Guests,
+use super::{desk::Desk, guard::Guard, guests::Guests};
+use crate::{
+    listener::{BindError, Inherited},
+    tls::Acceptor,
 };
-use crate::listener::{BindError, Inherited};
 
 /// How long to wait for what is short before trying to accept again.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// A listening TCP socket.
 #[derive(Debug)]
-pub(super) struct Probes {
+pub(super) struct Address {
     listener: TcpListener,
     /// As it was configured: with port 0, perhaps.
     wanted: SocketAddr,
     address: SocketAddr,
 }
 
-impl Probes {
+impl Address {
     pub(super) fn open(wanted: SocketAddr, inherited: &mut Inherited) -> Result<Self, BindError> {
         Self::listen(wanted, inherited).map_err(|source| BindError {
             address: wanted,
@@ -57,16 +63,17 @@ impl Probes {
         self.address
     }
 
-    /// Accepts probes, and has the desk answer them.
-    pub(super) async fn receive(&self, desk: &Desk) {
+    /// Accepts whoever comes, and has the desk answer.
+    pub(super) async fn receive(&self, desk: &Desk, guard: &Guard, tls: Option<&Acceptor>) {
         let mut guests = Guests::default();
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    guests.welcome(desk.clone().serve(stream, Guest::Probe));
+                Ok((socket, _)) => {
+                    let answering = answer(socket, tls.cloned(), desk.clone(), guard.clone());
+                    guests.welcome(answering);
                 }
                 Err(error) => {
-                    debug!(%error, "cannot accept a probe for now");
+                    debug!(%error, "cannot accept an operator for now");
                     sleep(BACK_OFF).await;
                 }
             }
@@ -74,7 +81,18 @@ impl Probes {
     }
 }
 
-impl AsFd for Probes {
+async fn answer(socket: TcpStream, tls: Option<Acceptor>, desk: Desk, guard: Guard) {
+    let Some(tls) = tls else {
+        return desk.serve(socket, guard).await;
+    };
+    match timeout(HANDSHAKE, tls.accept(socket)).await {
+        Ok(Ok(stream)) => desk.serve(stream, guard).await,
+        Ok(Err(error)) => debug!(%error, "an operator failed the TLS handshake"),
+        Err(_) => debug!("an operator's TLS handshake took too long"),
+    }
+}
+
+impl AsFd for Address {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
