@@ -76,6 +76,29 @@ pub(super) fn json(value: &impl Serialize) -> Answer {
     whole(StatusCode::OK, JSON, text)
 }
 
+/// What is not done, and why.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    status: StatusCode,
+    error: String,
+}
+
+impl Wrong {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        let error = error.into();
+        Self { status, error }
+    }
+
+    /// What was asked makes no sense.
+    pub(super) fn request(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(super) fn answer(self) -> Answer {
+        refusal(self.status, self.error)
+    }
+}
+
 /// Why not.
 pub(super) fn refusal(status: StatusCode, error: impl Into<String>) -> Answer {
     let refused = Refused {

@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
-    answer::{Answer, json, refusal},
+    answer::{Answer, Wrong, json, refusal},
     api::{CloseOne, CloseSome, Closing},
     desk::Office,
 };
@@ -29,7 +29,7 @@ const REASON: &str = "closed by the operator";
 pub(super) fn one(office: &Office, id: &str, wish: &CloseOne) -> Answer {
     let order = match order(wish.code, wish.reason.as_deref()) {
         Ok(order) => order,
-        Err(refusal) => return refusal,
+        Err(wrong) => return wrong.answer(),
     };
     let handle = id.parse().ok();
     match handle.and_then(|id| office.control.registry().find(id)) {
@@ -54,7 +54,7 @@ pub(super) fn some(office: &Office, wish: &CloseSome) -> Answer {
     };
     let order = match order(wish.code, wish.reason.as_deref()) {
         Ok(order) => order,
-        Err(refusal) => return refusal,
+        Err(wrong) => return wrong.answer(),
     };
     let mut tunnels = office.control.registry().served_by(|_| true);
     tunnels.retain(|tunnel| tunnel.describe().is_some_and(|own| wish.means(&own)));
@@ -104,19 +104,19 @@ fn closing(office: &Office, id: u64) -> Option<Closing> {
 }
 
 /// What tunnels are told.
-fn order(code: Option<u16>, reason: Option<&str>) -> Result<CloseOrder, Answer> {
+fn order(code: Option<u16>, reason: Option<&str>) -> Result<CloseOrder, Wrong> {
     let code = code.map_or(CloseCode::GOING_AWAY, CloseCode);
     if !code.may_be_sent() {
         let message = format!(
             "{} is no code that may be sent: expected 1000 to 1003, 1007 to 1014, or 3000 to 4999",
             code.0
         );
-        return Err(refusal(StatusCode::BAD_REQUEST, message));
+        return Err(Wrong::request(message));
     }
     let reason = reason.unwrap_or(REASON);
     if reason.len() > MAX_REASON {
         let message = format!("a reason has {MAX_REASON} bytes at most");
-        return Err(refusal(StatusCode::BAD_REQUEST, message));
+        return Err(Wrong::request(message));
     }
     Ok(CloseOrder {
         cause: Cause::Closed,

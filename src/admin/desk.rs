@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::{
     Errand,
-    answer::{Answer, refusal, text, whole, wrong_method},
+    answer::{Answer, Wrong, refusal, text, whole, wrong_method},
     exposition::{self, exposition},
     guard::Guard,
     journal::Journal,
@@ -112,7 +112,7 @@ impl Desk {
         let (head, body) = request.into_parts();
         let body = match read(body).await {
             Ok(body) => body,
-            Err(refusal) => return refusal,
+            Err(wrong) => return wrong.answer(),
         };
         let decoded = decoded(head.uri.path());
         let path: Vec<_> = decoded.iter().map(String::as_str).collect();
@@ -168,7 +168,7 @@ fn decoded(path: &str) -> Vec<String> {
 }
 
 /// A body, or why it is not taken.
-async fn read(body: Incoming) -> Result<Bytes, Answer> {
+async fn read(body: Incoming) -> Result<Bytes, Wrong> {
     if body.size_hint().lower() > BODY_SIZE as u64 {
         return Err(too_large());
     }
@@ -176,15 +176,15 @@ async fn read(body: Incoming) -> Result<Bytes, Answer> {
     match tokio::time::timeout(PATIENCE, whole).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(refusal(StatusCode::BAD_REQUEST, error.to_string())),
-        Err(_) => Err(refusal(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body takes too long",
-        )),
+        Ok(Err(error)) => Err(Wrong::request(error.to_string())),
+        Err(_) => {
+            let error = "the body takes too long";
+            Err(Wrong::new(StatusCode::REQUEST_TIMEOUT, error))
+        }
     }
 }
 
-fn too_large() -> Answer {
-    let message = format!("a body is {BODY_SIZE} bytes at most");
-    refusal(StatusCode::PAYLOAD_TOO_LARGE, message)
+fn too_large() -> Wrong {
+    let error = format!("a body is {BODY_SIZE} bytes at most");
+    Wrong::new(StatusCode::PAYLOAD_TOO_LARGE, error)
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Errand, Order,
-    answer::{Answer, json, refusal, wrong_method},
+    answer::{Answer, Wrong, json, refusal, wrong_method},
     api::{CloseOne, CloseSome, ConfigText, Done, LogLevel, Pools, Query, Rebalance},
     close,
     desk::{Desk, Question},
@@ -133,7 +133,7 @@ impl Desk {
             }),
             Method::PUT => match parsed::<LogLevel>(question) {
                 Ok(LogLevel { level }) => self.carry(Order::Log(level)).await,
-                Err(refusal) => refusal,
+                Err(wrong) => wrong.answer(),
             },
             _ => wrong_method("GET, PUT"),
         }
@@ -186,19 +186,19 @@ fn act(method: &Method, answer: impl FnOnce() -> Answer) -> Answer {
 fn read<T: DeserializeOwned>(question: &Question<'_>, answer: impl FnOnce(T) -> Answer) -> Answer {
     match parsed(question) {
         Ok(wish) => answer(wish),
-        Err(refusal) => refusal,
+        Err(wrong) => wrong.answer(),
     }
 }
 
 /// What a body says; one without a word says nothing in particular.
-fn parsed<T: DeserializeOwned>(question: &Question<'_>) -> Result<T, Answer> {
+fn parsed<T: DeserializeOwned>(question: &Question<'_>) -> Result<T, Wrong> {
     let body = match question.body.trim_ascii() {
         b"" => b"{}",
         body => body,
     };
     serde_json::from_slice(body).map_err(|error| {
         let message = format!("the body is not what is expected here: {error}");
-        refusal(StatusCode::BAD_REQUEST, message)
+        Wrong::request(message)
     })
 }
 

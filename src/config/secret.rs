@@ -125,10 +125,10 @@ fn given(section: &Section<'_>, kind: &Kind) -> Result<Option<String>, Reported>
             refuse_second(kind, first, second);
         }
     }
-    let secrets = given
+    let mut secrets = given
         .iter()
         .map(|(field, source)| source.secret(kind, field));
-    secrets.last().transpose()
+    secrets.next_back().transpose()
 }
 
 impl fmt::Debug for Secret {
