@@ -49,6 +49,26 @@ async fn a_tunnel_has_an_event_when_it_opens_and_one_when_it_ends() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_lives_long_leaves_a_line_now_and_then() {
+    let backend = Backend::echo().await;
+    let config = "[log]\nformat = \"json\"\ntunnel_interval = \"1s\"";
+    let mut log = Logged::start(&backend, config).await;
+    let mut client = Client::connect(log.address, "/chat", &[]).await;
+    assert_eq!(client.echo("hello").await, "hello");
+    for times in 1..=2 {
+        let open = log.process.event("tunnel open").await;
+        assert_eq!(
+            (&open["tunnel"], &open["path"]),
+            (&1.into(), &"/chat".into())
+        );
+        assert_eq!(open["client_bytes"], 6 + 5);
+        assert_eq!(open["backend_messages"], 1);
+        let age = open["duration_seconds"].as_f64().unwrap();
+        assert!(age >= f64::from(times), "{age}");
+    }
+}
+
+#[tokio::test]
 async fn a_tunnel_that_is_cut_has_its_event_too() {
     let (server, mut arrivals) = Backend::played().await;
     let json = "[timeouts]\nclose = \"1h\"\n[stop]\ndeadline = \"1h\"\n[log]\nformat = \"json\"";

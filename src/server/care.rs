@@ -1,14 +1,14 @@
 //! Looks after the pools: has their backends checked, drained and rebalanced, and forgets who has
 //! not come back.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{sync::watch, task::JoinSet, time::interval};
 
-use super::{draining::draining, rebalancing::rebalancing};
+use super::{draining::draining, rebalancing::rebalancing, reports::reporting};
 use crate::{
-    config::Removed,
+    config::{self, Removed},
     pool::Pool,
     proxy::Proxy,
     tunnel::registry::{Registry, RouteId},
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Care {
     registry: Arc<Registry>,
     wards: HashMap<String, Ward>,
+    /// How often tunnels are reported, and who does that.
+    reports: (Option<Duration>, JoinSet<()>),
     _forgetting: JoinSet<()>,
 }
 
@@ -53,8 +55,22 @@ impl Care {
         Self {
             registry: Arc::clone(registry),
             wards: HashMap::new(),
+            reports: Default::default(),
             _forgetting: forgetting,
         }
+    }
+
+    /// Has open tunnels reported as configured from now on.
+    pub(super) fn report_tunnels(&mut self, config: &config::Log) {
+        let every = config.tunnel_interval.filter(|_| config.access);
+        if every == self.reports.0 {
+            return;
+        }
+        let mut reports = JoinSet::new();
+        if let Some(every) = every {
+            reports.spawn(reporting(Arc::clone(&self.registry), every));
+        }
+        self.reports = (every, reports);
     }
 
     /// Looks after exactly these from now on. What is under way for a pool that is the same goes on,

@@ -14,6 +14,7 @@ mod readiness;
 mod rebalancing;
 mod reception;
 mod reload;
+mod reports;
 mod serving;
 mod stopping;
 mod succession;

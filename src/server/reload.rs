@@ -133,6 +133,7 @@ impl Server {
         }
         count.removed = self.dissolve_removed(&before);
         self.look_after_pools(config.reload.removed);
+        self.care.report_tunnels(&config.log);
         count
     }
 

@@ -36,6 +36,7 @@ impl Server {
     ) -> Stopped {
         let _clocks = self.start_clocks();
         self.look_after_pools(self.config.reload.removed);
+        self.care.report_tunnels(&self.config.log);
         for door in &mut self.doors {
             door.open();
         }
