@@ -18,9 +18,18 @@ pub struct Memory {
     #[serde(default)]
     secret: Option<String>,
     #[serde(default)]
+    rebalance: Option<Rebalance>,
+    #[serde(default)]
     backends: Vec<Backend>,
     #[serde(default)]
     clients: Vec<Client>,
+}
+
+/// Whether tunnels are rebalanced, as configured and now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Rebalance {
+    configured: bool,
+    wanted: bool,
 }
 
 /// What is remembered of a backend.
@@ -90,6 +99,10 @@ impl Pool {
         Memory {
             pool: self.name().to_owned(),
             secret: self.random_secret(),
+            rebalance: Some(Rebalance {
+                configured: self.rebalance().is_some(),
+                wanted: self.is_rebalanced(),
+            }),
             backends: backends.collect(),
             clients: clients.collect(),
         }
@@ -99,6 +112,12 @@ impl Pool {
     /// is so.
     pub fn remember(&self, memory: &Memory) {
         let now = Instant::now();
+        if let Some(known) = memory.rebalance
+            && known.configured == self.rebalance().is_some()
+        {
+            // Where it would move nobody now, it stays off.
+            let _ = self.set_rebalanced(known.wanted);
+        }
         for backend in &self.backends {
             let mut known = memory.backends.iter();
             let Some(known) = known.find(|known| known.address == backend.name()) else {
@@ -175,6 +194,23 @@ mod tests {
             let new = pool(lines);
             new.remember(&old.memory());
             assert_eq!(states(&new), expected, "{lines}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_operator_wants_of_a_rebalance_goes_on_unless_it_is_configured_otherwise() {
+        let rebalance = "rebalance = { rate = 3 }";
+        for (before, after, wanted, expected) in [
+            ("", "", true, true),
+            (rebalance, rebalance, false, false),
+            (rebalance, "", true, false),
+            ("", rebalance, false, true),
+            ("", "affinity = \"ip\"", true, false),
+        ] {
+            let (old, new) = (pool(before), pool(after));
+            old.set_rebalanced(wanted).unwrap();
+            new.remember(&old.memory());
+            assert_eq!(new.is_rebalanced(), expected, "{before} {after}");
         }
     }
 

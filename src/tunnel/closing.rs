@@ -17,7 +17,7 @@ pub struct Closing {
     pacing: Pacing,
     /// How many there were.
     total: usize,
-    /// Those that have not been told when that was looked at last, the first of them last.
+    /// Those that we have not told, the first of them last.
     waiting: Vec<Handle>,
     /// Those that were told, and had not ended when that was looked at last.
     told: Vec<Handle>,
@@ -46,7 +46,7 @@ impl Closing {
     /// Does what is due at `now`, and says when there is more to do; `None` when it is over.
     pub fn proceed(&mut self, registry: &Registry, now: Instant) -> Option<Instant> {
         if now >= self.look {
-            self.sort_out();
+            self.forget_ended();
             self.look = now + LOOK_EVERY;
         }
         for _ in 0..self.pacing.due(self.waiting.len(), now) {
@@ -86,12 +86,9 @@ impl Closing {
         }
     }
 
-    /// Forgets who has ended, and whoever else was told waits no more.
-    fn sort_out(&mut self) {
-        self.told
-            .extend(self.waiting.extract_if(.., |tunnel| tunnel.is_closing()));
-        self.told.retain(Handle::is_alive);
+    fn forget_ended(&mut self) {
         self.waiting.retain(Handle::is_alive);
+        self.told.retain(Handle::is_alive);
     }
 }
 
