@@ -194,33 +194,6 @@ impl Backend {
         self.standing().share(self.slow_start, now)
     }
 
-    /// What its checks have shown since the process has started, if it is checked.
-    #[must_use]
-    pub fn checks(&self) -> Option<Checks> {
-        let is_checked = self.course.is_some();
-        is_checked.then(|| self.record().checks())
-    }
-
-    /// How long it is left out at `now`, since traffic has failed on it, and for what.
-    #[must_use]
-    pub fn ejected(&self, now: Instant) -> Option<Ejected> {
-        let left = self.standing().ejected_for(now)?;
-        let reason = self.record().ejected_for();
-        Some(Ejected { left, reason })
-    }
-
-    /// How often it was left out since the process has started.
-    #[must_use]
-    pub fn ejections(&self) -> u64 {
-        self.record().ejections()
-    }
-
-    /// What has failed on it since the process has started.
-    #[must_use]
-    pub fn failures(&self) -> Failures {
-        self.record().failures()
-    }
-
     /// It beside its siblings, with that `share`, and without those tunnels that are being closed.
     pub(super) fn member(&self, closing: usize, share: u64) -> Member {
         Member {

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{admission, drains::Drains};
+use super::{
+    Pool, admission,
+    backend::{Backend, BackendId},
+    connect::ConnectError,
+    drains::{Drains, Stand},
+};
 use crate::{
     metrics::{Count, Counter},
-    tls,
+    stream::Stream,
+    tls::{self, Failure, tls_error},
 };
 
 /// What is counted of a pool. All versions of it share it.
@@ -43,6 +49,46 @@ pub struct Totals {
     pub rebalanced: u64,
     /// Times that a backend began to lose its tunnels.
     pub drains: u64,
+}
+
+impl Pool {
+    /// What was counted of it since the process has started.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.counts.totals()
+    }
+
+    /// How far a backend's drain is, while it is to lose its tunnels.
+    #[must_use]
+    pub fn drain_of(&self, backend: &Backend) -> Option<Stand> {
+        self.counts.drains.of(backend.id())
+    }
+
+    /// Says how far the drains are that are under way now.
+    pub fn show_drains(&self, drains: Vec<(BackendId, Stand)>) {
+        self.counts.drains.show(drains);
+    }
+
+    /// Counts a TLS handshake with a backend, if there was one that has come to something.
+    pub(super) fn count_handshake(&self, connected: &Result<Stream, ConnectError>) {
+        let counts = &self.counts.tls;
+        match connected {
+            Ok(stream) => {
+                stream.handshake().inspect(|done| counts.completed(*done));
+            }
+            Err(ConnectError::Failed { source, .. }) if tls_error(source).is_some() => {
+                counts.failed(Failure::of(source));
+            }
+            // Before that, there was no connection.
+            Err(_) => {}
+        }
+    }
+
+    /// What was counted of TLS handshakes with its backends, but for its checks.
+    #[must_use]
+    pub fn tls(&self) -> tls::Totals {
+        self.counts.tls.totals()
+    }
 }
 
 impl Counts {

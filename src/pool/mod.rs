@@ -54,7 +54,6 @@ pub use self::{
 use crate::{
     config::{self, BackendAddress, Intent, OnDown},
     stream::Stream,
-    tls::{self, Failure, tls_error},
 };
 
 /// A named group of backends with one balance and one affinity, as it is configured. A reload makes
@@ -152,12 +151,6 @@ impl Pool {
         &self.config.affinity
     }
 
-    /// What was counted of it since the process has started.
-    #[must_use]
-    pub fn totals(&self) -> Totals {
-        self.counts.totals()
-    }
-
     /// Its members.
     #[must_use]
     pub fn backends(&self) -> &[Arc<Backend>] {
@@ -186,17 +179,6 @@ impl Pool {
     #[must_use]
     pub fn drain(&self) -> &config::Drain {
         &self.config.drain
-    }
-
-    /// How far a backend's drain is, while it is to lose its tunnels.
-    #[must_use]
-    pub fn drain_of(&self, backend: &Backend) -> Option<Stand> {
-        self.counts.drains.of(backend.id())
-    }
-
-    /// Says how far the drains are that are under way now.
-    pub fn show_drains(&self, drains: Vec<(BackendId, Stand)>) {
-        self.counts.drains.show(drains);
     }
 
     /// Whether a member is to lose its tunnels.
@@ -272,27 +254,6 @@ impl Pool {
                 self.note(backend, Seen::Unreachable);
             }
         })
-    }
-
-    /// Counts a TLS handshake with a backend, if there was one that has come to something.
-    fn count_handshake(&self, connected: &Result<Stream, ConnectError>) {
-        let counts = &self.counts.tls;
-        match connected {
-            Ok(stream) => {
-                stream.handshake().inspect(|done| counts.completed(*done));
-            }
-            Err(ConnectError::Failed { source, .. }) if tls_error(source).is_some() => {
-                counts.failed(Failure::of(source));
-            }
-            // Before that, there was no connection.
-            Err(_) => {}
-        }
-    }
-
-    /// What was counted of TLS handshakes with its backends, but for its checks.
-    #[must_use]
-    pub fn tls(&self) -> tls::Totals {
-        self.counts.tls.totals()
     }
 
     /// Forgets clients and closes idle connections whose time is over, and tells the log of crowds

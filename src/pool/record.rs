@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::outlier::Seen;
+use tokio::time::Instant;
+
+use super::{backend::Backend, outlier::Seen};
 use crate::metrics::{Count, Counter};
 
 /// What has happened to a backend. All versions of it share it.
@@ -54,6 +56,35 @@ pub struct Failures {
     pub lost: u64,
     /// Times that its checks found that it does not work any more.
     pub downs: u64,
+}
+
+impl Backend {
+    /// What its checks have shown since the process has started, if it is checked.
+    #[must_use]
+    pub fn checks(&self) -> Option<Checks> {
+        let is_checked = self.course().is_some();
+        is_checked.then(|| self.record().checks())
+    }
+
+    /// How long it is left out at `now`, since traffic has failed on it, and for what.
+    #[must_use]
+    pub fn ejected(&self, now: Instant) -> Option<Ejected> {
+        let left = self.standing().ejected_for(now)?;
+        let reason = self.record().ejected_for();
+        Some(Ejected { left, reason })
+    }
+
+    /// How often it was left out since the process has started.
+    #[must_use]
+    pub fn ejections(&self) -> u64 {
+        self.record().ejections()
+    }
+
+    /// What has failed on it since the process has started.
+    #[must_use]
+    pub fn failures(&self) -> Failures {
+        self.record().failures()
+    }
 }
 
 impl Record {
@@ -135,7 +166,7 @@ mod tests {
 
     use tokio::{
         task::JoinSet,
-        time::{Instant, advance, sleep},
+        time::{advance, sleep},
     };
 
     use super::*;

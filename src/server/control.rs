@@ -2,11 +2,10 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Listening, Readiness, Shared,
+    Readiness, Shared,
     changes::Changes,
     closings::Closings,
     reload::{ReloadError, ReloadTotals, Reloads},
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     config::{Config, Source},
     handover::Channel,
-    listener::{Connections, Limit},
+    listener::Connections,
     pool::{Fixed, Pool, Stand},
     proxy::Proxy,
     tls,
@@ -28,11 +27,7 @@ pub struct Control {
     orders: mpsc::Sender<Order>,
     shared: Shared,
     closings: Arc<Closings>,
-    total: Arc<Limit>,
-    listening: Arc<Listening>,
-    tls: Arc<tls::Counts>,
     reloads: Arc<Reloads>,
-    source: Arc<ArcSwap<Source>>,
     readiness: watch::Receiver<Readiness>,
 }
 
@@ -70,13 +65,9 @@ impl Control {
         let (orders, arriving) = mpsc::channel(1);
         let control = Self {
             orders,
-            shared: shared.clone(),
             closings: Arc::new(Closings::of(&shared.registry)),
-            total: Arc::clone(&shared.total),
-            listening: Arc::clone(&shared.listening),
-            tls: Arc::clone(&shared.tls),
             reloads: Arc::default(),
-            source: Arc::clone(&shared.source),
+            shared: shared.clone(),
             readiness: readiness.subscribe(),
         };
         (control, arriving)
@@ -128,13 +119,13 @@ impl Control {
     /// How many clients' connections there are, and what became of those that came.
     #[must_use]
     pub fn connections(&self) -> Connections {
-        self.total.connections()
+        self.shared.total.connections()
     }
 
     /// The same for each address that is listened on now, in the configuration's order.
     #[must_use]
     pub fn listeners(&self) -> Vec<(SocketAddr, Connections)> {
-        let listening = self.listening.load();
+        let listening = self.shared.listening.load();
         let each = listening.iter();
         each.map(|(address, limit)| (*address, limit.connections()))
             .collect()
@@ -143,7 +134,7 @@ impl Control {
     /// What was counted of clients' TLS handshakes.
     #[must_use]
     pub fn tls(&self) -> tls::Totals {
-        self.tls.totals()
+        self.shared.tls.totals()
     }
 
     /// Closes those tunnels, one after the other over that time, and gives the number of that. To be
@@ -194,7 +185,7 @@ impl Control {
     /// What the configuration in force was read from.
     #[must_use]
     pub fn source(&self) -> Arc<Source> {
-        self.source.load_full()
+        self.shared.source.load_full()
     }
 
     /// Has the process at the other end of the channel take over: it gets the listening sockets and
