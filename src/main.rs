@@ -19,7 +19,7 @@ use longwire::config::{ConfigError, Problems};
 use tokio::runtime::{self, Runtime};
 
 use crate::{
-    cli::{CommandLine, File, Task},
+    cli::{CommandLine, File, Task, Unheard},
     operate::operate,
 };
 
@@ -31,6 +31,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     match perform(CommandLine::parse().task()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unheard>() => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
@@ -58,11 +59,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
             runtime()?.block_on(operate(source, inherited))
         }
         Task::Check(file) => report(&file),
-        Task::Ask(question, addressee) => {
-            let answer = runtime()?.block_on(question.put_to(&addressee))?;
-            println!("{answer}");
-            Ok(())
-        }
+        Task::Order(order) => runtime()?.block_on(order.carry_out()),
     }
 }
 

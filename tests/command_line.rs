@@ -144,6 +144,8 @@ async fn help_names_the_commands_with_examples_and_exit_codes() {
     for part in [
         "run ",
         "check ",
+        "log ",
+        "config ",
         "reload ",
         "upgrade ",
         "health ",

@@ -6,6 +6,7 @@ mod admin;
 mod affinity;
 mod after_upgrades;
 mod architecture;
+mod asking;
 mod balance;
 mod certificates;
 mod checks;

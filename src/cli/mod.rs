@@ -1,13 +1,16 @@
 //! What the user says on the command line.
 
-mod ask;
+mod client;
+mod orders;
 mod source;
+mod speech;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
-    ask::{Addressee, Question},
+    orders::Order,
     source::{File, Source},
+    speech::Unheard,
 };
 
 /// A WebSocket-aware reverse proxy and load balancer, made for connections that live long.
@@ -41,7 +44,8 @@ Examples:
 
 Exit codes: 0 all is well, 1 the configuration is wrong, or the proxy cannot run or do what it is
 asked, 2 the command line is wrong.
-Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reloads, SIGUSR2 upgrades.";
+Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reloads, SIGUSR2 upgrades.
+Environment: LONGWIRE_TOKEN is shown with --admin.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -50,12 +54,8 @@ enum Command {
     Run(Source),
     /// Check a configuration file, and show every problem in it.
     Check(File),
-    /// Have the running proxy read its configuration file again.
-    Reload(Addressee),
-    /// Have the program, as it lies there now, take over from the running proxy.
-    Upgrade(Addressee),
-    /// Ask the running proxy whether it is ready: a health check for containers.
-    Health(Addressee),
+    #[command(flatten)]
+    Order(Order),
 }
 
 /// What to do.
@@ -65,7 +65,7 @@ pub(crate) enum Task {
     /// Say whether the file is right.
     Check(File),
     /// Speak to the running proxy.
-    Ask(Question, Addressee),
+    Order(Order),
 }
 
 impl CommandLine {
@@ -76,9 +76,7 @@ impl CommandLine {
             None => Task::Run(self.run),
             Some(Command::Run(source)) => Task::Run(source),
             Some(Command::Check(file)) => Task::Check(file),
-            Some(Command::Reload(addressee)) => Task::Ask(Question::Reload, addressee),
-            Some(Command::Upgrade(addressee)) => Task::Ask(Question::Upgrade, addressee),
-            Some(Command::Health(addressee)) => Task::Ask(Question::Health, addressee),
+            Some(Command::Order(order)) => Task::Order(order),
         }
     }
 }

@@ -7,6 +7,7 @@ mod backend;
 mod client;
 mod crowd;
 mod desk;
+mod door;
 mod heir;
 mod http;
 mod log;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     client::Client,
     crowd::{Crowd, End, Entrance, FINISHED, Hosts, Newcomers, WINDOW},
     desk::desk,
+    door::FakeDoor,
     heir::{Heir, children},
     http::{Answer, get},
     log::Log,

@@ -72,19 +72,25 @@ impl Folder {
 
     /// Runs the program to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Outcome {
-        Outcome::of(self.command(arguments)).await
+        Outcome::of(self.program(arguments)).await
+    }
+
+    /// Runs a command for the proxy at `door.sock` in this folder.
+    pub(crate) async fn ask(&self, arguments: &[&str]) -> Outcome {
+        let door = ["--socket", "door.sock"];
+        self.run(&[arguments, &door].concat()).await
     }
 
     /// Runs the program to its end, with a variable in its environment.
     pub(crate) async fn run_with(&self, variable: (&str, &str), arguments: &[&str]) -> Outcome {
-        let mut command = self.command(arguments);
+        let mut command = self.program(arguments);
         command.env(variable.0, variable.1);
         Outcome::of(command).await
     }
 
     /// Starts the program.
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
-        Process::spawn(self.command(arguments))
+        Process::spawn(self.program(arguments))
     }
 
     /// Starts the program with at most as many open files.
@@ -117,7 +123,7 @@ impl Folder {
         process
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn program(&self, arguments: &[&str]) -> Command {
         let mut command = self.prepared(PROGRAM);
         command.args(arguments);
         command
@@ -146,6 +152,14 @@ impl Outcome {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// It ended well, and said each of these on stdout.
+    pub(crate) fn is_success_with(&self, parts: &[&str]) {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        for part in parts {
+            assert!(self.stdout.contains(part), "no {part:?} in {}", self.stdout);
         }
     }
 
