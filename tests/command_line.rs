@@ -144,6 +144,13 @@ async fn help_names_the_commands_with_examples_and_exit_codes() {
     for part in [
         "run ",
         "check ",
+        "status ",
+        "tunnels ",
+        "close ",
+        "drain ",
+        "ready ",
+        "maintenance ",
+        "rebalance ",
         "log ",
         "config ",
         "reload ",

@@ -21,6 +21,7 @@ mod health;
 mod limits;
 mod moving;
 mod operate;
+mod ordering;
 mod plain_http;
 mod rebalance;
 mod reconnect;

@@ -41,11 +41,13 @@ Examples:
       --backend 127.0.0.1:9001 --backend 127.0.0.1:9002 --affinity cookie
                                             run without a file
   longwire reload                           have the proxy that runs with ./proxy.toml read it again
+  longwire status --socket PATH             how is the proxy that listens there?
+  longwire tunnels --admin URL --json       the tunnels of one that may be anywhere, for a program
 
 Exit codes: 0 all is well, 1 the configuration is wrong, or the proxy cannot run or do what it is
 asked, 2 the command line is wrong.
 Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reloads, SIGUSR2 upgrades.
-Environment: LONGWIRE_TOKEN is shown with --admin.";
+Environment: LONGWIRE_TOKEN is shown with --admin; NO_COLOR takes the colours away.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -102,6 +102,12 @@ impl FakeDoor {
         self.heard.lock().unwrap().clone()
     }
 
+    /// The lines of everything that was asked.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let heard = self.heard();
+        heard.into_iter().map(|heard| heard.line).collect()
+    }
+
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await));
         let served = http1::Builder::new()
@@ -137,4 +143,13 @@ impl FakeDoor {
             None => (404, json!({"error": format!("there is no {line}")})),
         }
     }
+}
+
+/// The example that `docs/admin.md` gives after these words.
+pub(crate) fn documented(words: &str) -> Value {
+    let text = include_str!("../../docs/admin.md");
+    let (_, rest) = text.split_once(words).expect("it says so");
+    let (_, rest) = rest.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    serde_json::from_str(example).unwrap()
 }

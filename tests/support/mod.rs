@@ -34,7 +34,7 @@ pub(crate) use self::{
     client::Client,
     crowd::{Crowd, End, Entrance, FINISHED, Hosts, Newcomers, WINDOW},
     desk::desk,
-    door::FakeDoor,
+    door::{FakeDoor, documented},
     heir::{Heir, children},
     http::{Answer, get},
     log::Log,

@@ -163,6 +163,13 @@ impl Outcome {
         }
     }
 
+    /// What it has said on stdout, as JSON, in one line.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        assert_eq!(self.stdout.lines().count(), 1, "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
     /// It ended with this code, said each of these on stderr, and nothing on stdout.
     pub(crate) fn is_failure_with(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -64,6 +64,22 @@ impl Client {
         self.understood(path, self.send(request, PATIENCE).await?)
     }
 
+    /// Has something done that is done at once.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &Path) -> anyhow::Result<Answer<T>> {
+        let request = self.request(Method::POST, path, Bytes::new())?;
+        self.understood(path, self.send(request, PATIENCE).await?)
+    }
+
+    /// Has something done as `wish` says.
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &Path,
+        wish: &impl Serialize,
+    ) -> anyhow::Result<Answer<T>> {
+        let request = self.request(Method::POST, path, serde_json::to_vec(wish)?.into())?;
+        self.understood(path, self.send(request, PATIENCE).await?)
+    }
+
     /// Has something become as `wish` says.
     pub(crate) async fn put<T: DeserializeOwned>(
         &self,

@@ -1,18 +1,40 @@
 //! What the running proxy is asked and told: a file for each command.
 
+mod backend;
+mod close;
+mod closing;
+mod follow;
+mod listing;
 mod process;
+mod rebalance;
 mod settings;
+mod status;
+mod tunnel;
+mod tunnels;
+mod which;
 
 use clap::Subcommand;
 
 use self::{
+    backend::{Drain, Maintenance, Ready},
+    close::Close,
     process::{Health, Reload, Upgrade},
+    rebalance::Rebalance,
     settings::{Configuration, LogLevel},
+    status::Status,
+    tunnels::Tunnels,
 };
 
 /// What the running proxy is asked or told.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Order {
+    Status(Status),
+    Tunnels(Box<Tunnels>),
+    Close(Box<Close>),
+    Drain(Drain),
+    Ready(Ready),
+    Maintenance(Maintenance),
+    Rebalance(Rebalance),
     Log(LogLevel),
     Config(Configuration),
     Reload(Reload),
@@ -27,6 +49,13 @@ impl Order {
     /// If the proxy refuses, or there is none.
     pub(crate) async fn carry_out(self) -> anyhow::Result<()> {
         match self {
+            Self::Status(order) => order.carry_out().await,
+            Self::Tunnels(order) => order.carry_out().await,
+            Self::Close(order) => order.carry_out().await,
+            Self::Drain(order) => order.carry_out().await,
+            Self::Ready(order) => order.carry_out().await,
+            Self::Maintenance(order) => order.carry_out().await,
+            Self::Rebalance(order) => order.carry_out().await,
             Self::Log(order) => order.carry_out().await,
             Self::Config(order) => order.carry_out().await,
             Self::Reload(order) => order.carry_out().await,

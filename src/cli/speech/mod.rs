@@ -1,9 +1,19 @@
-//! How the commands speak: to people in words, to programs in JSON.
+//! How the commands speak: to people in words, tables and bars, to programs in JSON.
+
+pub(crate) mod paint;
+mod progress;
+mod table;
+pub(crate) mod words;
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use serde_json::Value;
+
+pub(crate) use self::{
+    progress::{Progress, Stage},
+    table::{Cell, Column, Table},
+};
 
 /// To whom a command speaks.
 #[derive(Debug, Clone, Copy, Args)]
@@ -43,4 +53,10 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Unheard.into()),
         said => Ok(said?),
     }
+}
+
+/// Says on stderr what is good to know meanwhile, and no part of the answer.
+pub(crate) fn mention(text: &str) {
+    // Who does not read it does not want to know.
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
