@@ -146,6 +146,7 @@ async fn help_names_the_commands_with_examples_and_exit_codes() {
         "check ",
         "status ",
         "tunnels ",
+        "top ",
         "close ",
         "drain ",
         "ready ",

@@ -43,4 +43,5 @@ mod tls;
 mod tunnels;
 mod upgrades;
 mod versions;
+mod watching;
 mod workers;

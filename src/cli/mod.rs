@@ -4,6 +4,7 @@ mod client;
 mod orders;
 mod source;
 mod speech;
+mod top;
 
 use clap::{Parser, Subcommand};
 

@@ -19,6 +19,7 @@ mod proxy;
 mod raw;
 mod raw_backend;
 mod site;
+mod terminal;
 mod tls;
 
 use std::{

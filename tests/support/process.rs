@@ -15,6 +15,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::terminal::Terminal;
+
 /// A folder in which the real program is run. It is gone when dropped.
 pub(crate) struct Folder {
     folder: TempDir,
@@ -81,6 +83,25 @@ impl Folder {
         self.run(&[arguments, &door].concat()).await
     }
 
+    /// Runs the program, which is `"$@"`, by a script of the shell, to its end.
+    pub(crate) async fn run_by(&self, script: &str, arguments: &[&str]) -> Outcome {
+        let mut shell = self.prepared("sh");
+        shell.args(["-c", script, "sh", PROGRAM]).args(arguments);
+        Outcome::of(shell).await
+    }
+
+    /// Runs a command for the proxy at `door.sock` in this folder, on a terminal of that size.
+    pub(crate) fn terminal(&self, size: (u16, u16), arguments: &[&str]) -> Terminal {
+        Terminal::running(self.command_on_a_terminal(arguments), size)
+    }
+
+    /// The same on an ordinary one, with a variable in its environment.
+    pub(crate) fn terminal_with(&self, variable: (&str, &str), arguments: &[&str]) -> Terminal {
+        let mut command = self.command_on_a_terminal(arguments);
+        command.env(variable.0, variable.1);
+        Terminal::running(command, (80, 24))
+    }
+
     /// Runs the program to its end, with a variable in its environment.
     pub(crate) async fn run_with(&self, variable: (&str, &str), arguments: &[&str]) -> Outcome {
         let mut command = self.program(arguments);
@@ -121,6 +142,15 @@ impl Folder {
         });
         process.group = Pid::from_raw(process.id().cast_signed()).map(Group);
         process
+    }
+
+    /// In a session of its own, in which no other terminal can be found than the one that it gets.
+    fn command_on_a_terminal(&self, arguments: &[&str]) -> Command {
+        let mut command = self.prepared("setsid");
+        command.arg(PROGRAM).args(arguments);
+        command.args(["--socket", "door.sock"]);
+        command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        command
     }
 
     fn program(&self, arguments: &[&str]) -> Command {

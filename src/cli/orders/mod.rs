@@ -15,6 +15,7 @@ mod which;
 
 use clap::Subcommand;
 
+pub(super) use self::status::word_of;
 use self::{
     backend::{Drain, Maintenance, Ready},
     close::Close,
@@ -24,12 +25,14 @@ use self::{
     status::Status,
     tunnels::Tunnels,
 };
+use super::top::Top;
 
 /// What the running proxy is asked or told.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Order {
     Status(Status),
     Tunnels(Box<Tunnels>),
+    Top(Top),
     Close(Box<Close>),
     Drain(Drain),
     Ready(Ready),
@@ -51,6 +54,7 @@ impl Order {
         match self {
             Self::Status(order) => order.carry_out().await,
             Self::Tunnels(order) => order.carry_out().await,
+            Self::Top(order) => order.carry_out().await,
             Self::Close(order) => order.carry_out().await,
             Self::Drain(order) => order.carry_out().await,
             Self::Ready(order) => order.carry_out().await,

@@ -87,7 +87,7 @@ fn head(status: &api::Status) -> String {
     )
 }
 
-fn word_of(readiness: Readiness) -> &'static str {
+pub(crate) fn word_of(readiness: Readiness) -> &'static str {
     match readiness {
         Readiness::Ready => "ready",
         Readiness::Stopping => "stopping",
