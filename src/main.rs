@@ -19,7 +19,7 @@ use longwire::config::{ConfigError, Problems};
 use tokio::runtime::{self, Runtime};
 
 use crate::{
-    cli::{CommandLine, File, Task, Unheard},
+    cli::{CommandLine, File, Task, Unheard, completions, say},
     operate::operate,
 };
 
@@ -63,6 +63,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         }
         Task::Check(file) => report(&file),
         Task::Order(order) => runtime()?.block_on(order.carry_out()),
+        Task::Complete(shell) => say(&completions(shell)),
     }
 }
 

@@ -244,6 +244,14 @@ async fn an_answer_that_makes_no_sense_is_no_panic() {
     );
 }
 
+#[tokio::test]
+async fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = Folder::new().run(&["completions", shell]).await;
+        outcome.is_success_with(&["tunnels", "maintenance", "older-than"]);
+    }
+}
+
 fn a_folder_with_a_door() -> (Folder, FakeDoor) {
     let folder = Folder::new();
     let door = FakeDoor::at(&folder.path().join("door.sock"));

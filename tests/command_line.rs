@@ -157,6 +157,7 @@ async fn help_names_the_commands_with_examples_and_exit_codes() {
         "reload ",
         "upgrade ",
         "health ",
+        "completions ",
         "Examples:",
         "Exit codes:",
         "--backend",

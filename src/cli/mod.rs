@@ -6,12 +6,13 @@ mod source;
 mod speech;
 mod top;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub(crate) use self::{
     orders::Order,
     source::{File, Source},
-    speech::Unheard,
+    speech::{Unheard, say},
 };
 
 /// A WebSocket-aware reverse proxy and load balancer, made for connections that live long.
@@ -59,6 +60,14 @@ enum Command {
     Check(File),
     #[command(flatten)]
     Order(Order),
+    /// Print what makes a shell complete these commands.
+    #[command(after_help = "\
+Example:
+  longwire completions bash > /etc/bash_completion.d/longwire")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// What to do.
@@ -69,6 +78,8 @@ pub(crate) enum Task {
     Check(File),
     /// Speak to the running proxy.
     Order(Order),
+    /// Say how a shell completes the commands.
+    Complete(Shell),
 }
 
 impl CommandLine {
@@ -80,6 +91,14 @@ impl CommandLine {
             Some(Command::Run(source)) => Task::Run(source),
             Some(Command::Check(file)) => Task::Check(file),
             Some(Command::Order(order)) => Task::Order(order),
+            Some(Command::Completions { shell }) => Task::Complete(shell),
         }
     }
+}
+
+/// What makes a shell complete the commands.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "longwire", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
