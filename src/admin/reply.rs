@@ -132,7 +132,12 @@ impl Desk {
                 level: self.office.observer.log_level(),
             }),
             Method::PUT => match parsed::<LogLevel>(question) {
-                Ok(LogLevel { level }) => self.carry(Order::Log(level)).await,
+                Ok(LogLevel { level }) => match self.carried(Order::Log(level)).await {
+                    Ok(_) => json(&LogLevel {
+                        level: self.office.observer.log_level(),
+                    }),
+                    Err(wrong) => wrong.answer(),
+                },
                 Err(wrong) => wrong.answer(),
             },
             _ => wrong_method("GET, PUT"),
@@ -147,22 +152,28 @@ impl Desk {
         }
     }
 
-    /// Passes an order on, and says what came of it.
+    /// Passes an order on, and answers with what came of it.
     async fn carry(&self, order: Order) -> Answer {
+        match self.carried(order).await {
+            Ok(done) => json(&Done { done }),
+            Err(wrong) => wrong.answer(),
+        }
+    }
+
+    /// Passes an order on, and says what came of it.
+    async fn carried(&self, order: Order) -> Result<String, Wrong> {
         let (reply, outcome) = oneshot::channel();
         let sent = self.errands.send(Errand { order, reply }).await;
         let outcome = match sent {
             Ok(()) => outcome.await.ok(),
             Err(_) => None,
         };
-        match outcome {
-            Some(Ok(done)) => json(&Done { done }),
-            Some(Err(reason)) => refusal(StatusCode::CONFLICT, reason),
-            None => {
-                let message = "the proxy has ended before it could be done";
-                refusal(StatusCode::INTERNAL_SERVER_ERROR, message)
-            }
-        }
+        let ended = || {
+            let error = "the proxy has ended before it could be done";
+            Wrong::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+        };
+        let outcome = outcome.ok_or_else(ended)?;
+        outcome.map_err(|reason| Wrong::new(StatusCode::CONFLICT, reason))
     }
 }
 

@@ -31,7 +31,6 @@ pub struct ConfigText {
 
 /// `GET` and `PUT /api/v1/log`: what is logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct LogLevel {
     /// As `log.level`: `info`, or `warn,longwire::pool=debug`.
     pub level: String,
@@ -39,7 +38,6 @@ pub struct LogLevel {
 
 /// `POST /api/v1/pools/{pool}/rebalance`: whether tunnels are moved over from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Rebalance {
     /// Whether they are.
     pub running: bool,

@@ -118,8 +118,10 @@ pub struct Tunnel {
 #[serde(default, deny_unknown_fields)]
 pub struct CloseOne {
     /// The code of the Close; 1001 (going away) if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
     /// The reason in it, of at most 123 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 

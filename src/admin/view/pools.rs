@@ -1,10 +1,13 @@
 //! Pools and their backends.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{rounded, unix};
 use crate::{
     admin::api::{Backend, Checks, Draining, Ejected, Pool, Queue, Rebalancing},
+    config::DrainPace,
     pool::{self, backend},
     server::Control,
 };
@@ -82,10 +85,29 @@ fn rebalancing(pool: &pool::Pool) -> Rebalancing {
 }
 
 fn draining(pool: &pool::Pool, backend: &backend::Backend, now: Instant) -> Option<Draining> {
-    pool.drain_of(backend).map(|stand| Draining {
+    let told = pool.drain_of(backend).map(|stand| Draining {
         total: stand.total,
         untold: stand.untold,
         left: stand.left,
         seconds_left: rounded(stand.time_left(now)),
-    })
+    });
+    told.or_else(|| pool.drains(backend).then(|| about_to_drain(pool, backend)))
+}
+
+/// How far a drain is that begins in a moment.
+fn about_to_drain(pool: &pool::Pool, backend: &backend::Backend) -> Draining {
+    let tunnels = backend.tunnels();
+    let takes = match pool.drain().pace {
+        _ if tunnels == 0 => Duration::ZERO,
+        DrainPace::Over(window) => window,
+        DrainPace::Rate(rate) => {
+            Duration::from_secs(1).mul_f64(tunnels as f64 / f64::from(rate.get()))
+        }
+    };
+    Draining {
+        total: tunnels,
+        untold: tunnels,
+        left: tunnels,
+        seconds_left: rounded(takes),
+    }
 }
