@@ -33,6 +33,9 @@ export class Ends {
   }
 }
 
+/** Whether there was a Close with a code: the number, or the range that it is in. */
+const hasCode = (code) => code !== '' && code !== 'none';
+
 function summedUp(ends) {
   if (ends.length <= SHOWN) return ends;
   const rest = ends.slice(SHOWN - 1);
@@ -64,7 +67,7 @@ class End {
   update({ by, cause, code, count: number, part, width }) {
     mark(this.root, 'data-by', by);
     say(this.#by, by === 'others' ? '' : by);
-    say(this.#cause, `${cause}${Number(code) ? ` ${code}` : ''}`);
+    say(this.#cause, hasCode(code) ? `${cause} ${code}` : cause);
     mark(this.root, 'title', meaning(code) ? `${code}: ${meaning(code)}` : null);
     say(this.#count, count(number));
     say(this.#part, part < 0.005 ? '< 1 %' : percent(part));
