@@ -11,7 +11,7 @@ use std::{
 };
 
 use longwire::{
-    admin::{Door, DoorError, Errand, Order},
+    admin::{Desk, Door, DoorError, Errand, Order},
     config::{Admin, AdminSocket, Token},
     listener::Inherited,
 };
@@ -348,6 +348,18 @@ async fn an_order_that_moves_the_door_is_answered_through_it() {
 }
 
 #[tokio::test]
+async fn whoever_reads_events_is_told_when_there_are_no_more() {
+    let open = Open::new().await;
+    let mut watching = open.operator().await;
+    watching.send(request("GET", "/api/v1/events")).await;
+    let head = watching.head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(header(&head, "content-type"), Some("text/event-stream"));
+    open.desk.end_streams();
+    watching.is_cut().await;
+}
+
+#[tokio::test]
 async fn a_door_that_cannot_move_stays() {
     let open = Open::new().await;
     let refused = open
@@ -412,6 +424,7 @@ struct Open {
     errands: mpsc::Receiver<Errand>,
     proxy: Proxy,
     serving: JoinHandle<()>,
+    desk: Desk,
     folder: TempDir,
 }
 
@@ -446,7 +459,8 @@ impl Open {
             .await;
         let desk = desk(&proxy, sender);
         Self {
-            serving: tokio::spawn(door.clone().serve(desk)),
+            serving: tokio::spawn(door.clone().serve(desk.clone())),
+            desk,
             door,
             path,
             errands,

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 use tracing::debug;
 
@@ -53,6 +53,8 @@ pub(super) struct Office {
     pub(super) control: Control,
     pub(super) observer: Observer,
     pub(super) journal: Arc<Journal>,
+    /// Sent to when streams are to end.
+    pub(super) streams: watch::Sender<()>,
 }
 
 /// What is asked, below `/api/v1/`.
@@ -81,6 +83,7 @@ impl Desk {
                 control: control.clone(),
                 observer: Observer::begin(control, file, log_level),
                 journal,
+                streams: watch::Sender::default(),
             }),
             errands,
         }
@@ -89,6 +92,12 @@ impl Desk {
     /// Something else is logged from now on.
     pub fn set_log_level(&self, level: String) {
         self.office.observer.set_log_level(level);
+    }
+
+    /// Ends the streams of events that are read now: whoever reads them is to come again, or there is
+    /// nothing more to come.
+    pub fn end_streams(&self) {
+        self.office.streams.send_replace(());
     }
 
     /// Answers the one request of a connection.

@@ -26,7 +26,7 @@ pub(super) fn stream(office: &Arc<Office>, asked: &request::Parts) -> Answer {
 
 /// Tells until nobody listens any more.
 async fn tell(office: Arc<Office>, last: u64, told: mpsc::Sender<Bytes>) {
-    let mut now = office.observer.watch();
+    let (mut now, mut over) = (office.observer.watch(), office.streams.subscribe());
     let (missed, mut news) = office.journal.since(last);
     let mut last = last;
     // The desk may go, and who reads here then has nothing to wait for.
@@ -44,6 +44,7 @@ async fn tell(office: Arc<Office>, last: u64, told: mpsc::Sender<Bytes>) {
     loop {
         let event = tokio::select! {
             () = told.closed() => return,
+            _ = over.changed() => return,
             seen = now.changed() => match seen {
                 Ok(()) => of("now", None, &now.borrow_and_update()),
                 Err(_) => return,
