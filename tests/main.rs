@@ -19,6 +19,7 @@ mod handshake;
 mod headers;
 mod health;
 mod limits;
+mod metrics;
 mod moving;
 mod operate;
 mod ordering;
