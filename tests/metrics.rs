@@ -37,6 +37,27 @@ async fn an_exposition_has_an_end_and_no_series_twice() {
     let proxy = lively().await;
     let text = scrape(&proxy).await;
     assert!(text.ends_with("\n# EOF\n"), "{text}");
+    has_no_series_twice(&text);
+}
+
+#[tokio::test]
+async fn a_route_that_leads_to_another_pool_has_other_series() {
+    let backends = echo_cluster(1).await;
+    let to = |pool: &str| {
+        format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"{pool}\"\n\
+             [pool.{pool}]\nbackends = [\"{}\"]\n",
+            backends[0].address
+        )
+    };
+    let proxy = Proxy::with_config(&to("old")).await;
+    let _stays = proxy.connect().await;
+    proxy.reload_as(&to("new")).await.unwrap();
+    let _comes = proxy.connect().await;
+    has_no_series_twice(&scrape(&proxy).await);
+}
+
+fn has_no_series_twice(text: &str) {
     let mut series = BTreeSet::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (one, _) = line.rsplit_once(' ').unwrap();

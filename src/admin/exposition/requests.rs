@@ -25,17 +25,21 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
     let granted = routes
         .iter()
         .filter(|(_, _, totals)| totals.handshakes.count() > 0);
-    let granted =
-        granted.map(|(route, _, totals)| ([("route", *route)], totals.handshakes.clone()));
+    let granted = granted.map(|(route, pool, totals)| {
+        let labels = [("route", *route), ("pool", *pool)];
+        (labels, totals.handshakes.clone())
+    });
     families.histograms(&family, MICROS, granted)?;
 
     let family = Family::new(
         "handshake_failures",
         "WebSocket handshakes that became no tunnel, by what has failed",
     );
-    let failures = routes.iter().flat_map(|(route, _, totals)| {
-        let failures = totals.failures.iter();
-        failures.map(move |(reason, count)| ([("route", *route), ("reason", *reason)], *count))
+    let failures = routes.iter().flat_map(|(route, pool, totals)| {
+        totals.failures.iter().map(move |(reason, count)| {
+            let labels = [("route", *route), ("pool", *pool), ("reason", *reason)];
+            (labels, *count)
+        })
     });
     families.counters(&family, failures)?;
 
@@ -43,10 +47,13 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
         "requests",
         "Plain requests, by the class of the status; none for those without an answer",
     );
-    let requests = routes.iter().flat_map(|(route, _, totals)| {
+    let requests = routes.iter().flat_map(|(route, pool, totals)| {
         let all = CLASSES.into_iter().zip(totals.requests);
         let some = all.filter(|(_, count)| *count > 0);
-        some.map(move |(class, count)| ([("route", *route), ("status", class)], count))
+        some.map(move |(class, count)| {
+            let labels = [("route", *route), ("pool", *pool), ("status", class)];
+            (labels, count)
+        })
     });
     families.counters(&family, requests)?;
 
@@ -57,7 +64,10 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
     let answered = routes
         .iter()
         .filter(|(_, _, totals)| totals.request_durations.count() > 0)
-        .map(|(route, _, totals)| ([("route", *route)], totals.request_durations.clone()));
+        .map(|(route, pool, totals)| {
+            let labels = [("route", *route), ("pool", *pool)];
+            (labels, totals.request_durations.clone())
+        });
     families.histograms(&family, MICROS, answered)?;
 
     let family = Family::new("affinity", "What became of the affinity of clients");

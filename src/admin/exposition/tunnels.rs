@@ -72,7 +72,10 @@ fn write_ends(families: &mut Families<'_>, routes: &[Route<'_>]) -> fmt::Result 
     let lifetimes = routes
         .iter()
         .filter(|(_, totals)| !totals.services.is_empty())
-        .map(|(route, totals)| ([("route", route.route.as_str())], totals.lifetimes.clone()));
+        .map(|(route, totals)| {
+            let labels = [("route", route.route.as_str()), ("pool", &route.pool)];
+            (labels, totals.lifetimes.clone())
+        });
     families.histograms(&family, MILLIS, lifetimes)
 }
 
