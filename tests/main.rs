@@ -13,6 +13,7 @@ mod checks;
 mod command_line;
 mod drain;
 mod ejection;
+mod ends;
 mod failed_upgrades;
 mod failures;
 mod handshake;

@@ -2,10 +2,13 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// A whole HTTP response.
 #[derive(Debug)]
@@ -16,6 +19,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The answer to the one request of a connection.
+    pub(super) async fn to(
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        request: Request<Full<Bytes>>,
+    ) -> Self {
+        let (head, body) = response(socket, request).await.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -25,20 +41,22 @@ impl Answer {
     }
 }
 
-/// The answer to a GET on a connection of its own.
-pub(crate) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let socket = TcpStream::connect(address).await.unwrap();
+/// What comes in answer to the one request of a connection.
+pub(super) async fn response(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Response<Incoming> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
     tokio::spawn(connection);
-    let mut request = hyper::Request::get(path).header("host", address.to_string());
+    sender.send_request(request).await.unwrap()
+}
+
+/// The answer to a GET on a connection of its own.
+pub(crate) async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path).header("host", address.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Empty::<Bytes>::new()).unwrap();
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-    Answer {
-        status: head.status,
-        headers: head.headers,
-        body: body.collect().await.unwrap().to_bytes(),
-    }
+    let socket = TcpStream::connect(address).await.unwrap();
+    Answer::to(socket, request.body(Full::default()).unwrap()).await
 }

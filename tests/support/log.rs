@@ -3,12 +3,16 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
+use longwire::admin::Journal;
 use serde_json::Value;
 use tracing::{Dispatch, subscriber::DefaultGuard};
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::SubscriberExt, registry};
 
 /// What is logged on the test's own thread, from when it was begun until it is dropped.
 pub(crate) struct Log {
     written: Written,
+    /// What operators are told of it.
+    pub(crate) journal: Arc<Journal>,
     _guard: DefaultGuard,
 }
 
@@ -25,13 +29,16 @@ impl Log {
         LazyLock::force(&ANOTHER);
         let written = Written::default();
         let writer = written.clone();
-        let subscriber = tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_writer(move || writer.clone())
-            .finish();
+            .with_filter(LevelFilter::INFO);
+        let journal = Arc::new(Journal::new());
+        let subscriber = registry().with(lines).with(Arc::clone(&journal).layer());
         Self {
             written,
+            journal,
             _guard: tracing::subscriber::set_default(subscriber),
         }
     }

@@ -13,11 +13,13 @@ mod http;
 mod log;
 mod moody;
 mod moving;
+mod operator;
 mod pair;
 mod process;
 mod proxy;
 mod raw;
 mod raw_backend;
+mod scrape;
 mod site;
 mod terminal;
 mod tls;
@@ -41,11 +43,13 @@ pub(crate) use self::{
     log::Log,
     moody::{BROKEN, Mood, Moody, OK, accept_of},
     moving::copied,
+    operator::{Events, Operator},
     pair::Pair,
     process::{Folder, Process, WRONG},
     proxy::{Proxy, ProxyBuilder, parsed},
     raw::{Frame, Raw, frame, handshake, header, headers, switching},
     raw_backend::{RawBackend, narrow_client},
+    scrape::Scrape,
     site::Site,
     tls::{Authority, Certificate, ClientSocket, TlsClient},
 };
