@@ -195,8 +195,15 @@ impl RouteCounts {
     /// How many tunnels a backend has got so far.
     pub(super) fn opened_by(&self, backend: &str) -> u64 {
         let services = self.services();
-        let service = services.get(backend);
-        service.map_or(0, |service| service.opened + service.rescued)
+        services.get(backend).map_or(0, ServiceCounts::got)
+    }
+
+    /// The same for each backend, in no order.
+    pub(super) fn opened_by_each(&self) -> Vec<(String, u64)> {
+        let services = self.services();
+        let each = services.iter();
+        each.map(|(backend, service)| (backend.clone(), service.got()))
+            .collect()
     }
 
     pub(super) fn add_to(&self, sums: &mut Sums) {
@@ -222,6 +229,11 @@ impl RouteCounts {
 }
 
 impl ServiceCounts {
+    /// Tunnels that it has got, from clients or in need.
+    fn got(&self) -> u64 {
+        self.opened + self.rescued
+    }
+
     fn leaves(&mut self) {
         self.open = self.open.saturating_sub(1);
     }
