@@ -22,6 +22,9 @@ use crate::{
 /// (RFC 6455, section 5.5).
 const MAX_REASON: usize = 123;
 
+/// The most that any length of time may be, as in the configuration.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// What tunnels are told by somebody who gives no reason.
 const REASON: &str = "closed by the operator";
 
@@ -45,20 +48,24 @@ pub(super) fn some(office: &Office, wish: &CloseSome) -> Answer {
                        `all`";
         return refusal(StatusCode::BAD_REQUEST, message);
     }
-    let over = wish.over_seconds.unwrap_or_default();
-    let Ok(over) = Duration::try_from_secs_f64(over) else {
-        return refusal(
-            StatusCode::BAD_REQUEST,
-            "`over_seconds` is no length of time",
-        );
-    };
-    let order = match order(wish.code, wish.reason.as_deref()) {
-        Ok(order) => order,
-        Err(wrong) => return wrong.answer(),
-    };
+    match wish.terms() {
+        Ok(terms) => close_all(office, wish, terms),
+        Err(wrong) => wrong.answer(),
+    }
+}
+
+/// What tunnels are told, over how long, and how old they are at least.
+struct Terms {
+    order: CloseOrder,
+    over: Duration,
+    age: Duration,
+}
+
+fn close_all(office: &Office, wish: &CloseSome, terms: Terms) -> Answer {
+    let is_meant = |tunnel: &Description| wish.means(tunnel) && tunnel.age >= terms.age;
     let mut tunnels = office.control.registry().served_by(|_| true);
-    tunnels.retain(|tunnel| tunnel.describe().is_some_and(|own| wish.means(&own)));
-    begin(office, tunnels, order, over)
+    tunnels.retain(|tunnel| tunnel.describe().is_some_and(|own| is_meant(&own)));
+    begin(office, tunnels, terms.order, terms.over)
 }
 
 /// How far the closing with that number is.
@@ -125,6 +132,16 @@ fn order(code: Option<u16>, reason: Option<&str>) -> Result<CloseOrder, Wrong> {
     })
 }
 
+/// So many seconds, or none if nothing is said. Clocks can count no more than so far.
+fn duration(name: &str, seconds: Option<f64>) -> Result<Duration, Wrong> {
+    let duration = Duration::try_from_secs_f64(seconds.unwrap_or_default());
+    let duration = duration.ok().filter(|duration| *duration <= LONGEST);
+    duration.ok_or_else(|| {
+        let message = format!("`{name}` is no length of time: expected 0 to 10 years, in seconds");
+        Wrong::request(message)
+    })
+}
+
 impl CloseSome {
     /// Whether it says which.
     fn means_any(&self) -> bool {
@@ -136,14 +153,20 @@ impl CloseSome {
             || self.older_than_seconds.is_some()
     }
 
+    fn terms(&self) -> Result<Terms, Wrong> {
+        Ok(Terms {
+            order: order(self.code, self.reason.as_deref())?,
+            over: duration("over_seconds", self.over_seconds)?,
+            age: duration("older_than_seconds", self.older_than_seconds)?,
+        })
+    }
+
+    /// But for their age.
     fn means(&self, tunnel: &Description) -> bool {
         let is = |wanted: &Option<String>, own: &str| wanted.as_deref().is_none_or(|w| w == own);
         is(&self.route, &tunnel.route)
             && is(&self.pool, &tunnel.pool)
             && is(&self.backend, &tunnel.backend)
             && self.client.is_none_or(|client| client == tunnel.client)
-            && self
-                .older_than_seconds
-                .is_none_or(|seconds| tunnel.age.as_secs_f64() >= seconds)
     }
 }
