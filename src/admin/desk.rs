@@ -125,9 +125,10 @@ impl Desk {
         };
         let decoded = decoded(head.uri.path());
         let path: Vec<_> = decoded.iter().map(String::as_str).collect();
-        let is_look = matches!(head.method, Method::GET | Method::HEAD);
         match *path {
-            ["livez" | "readyz"] | [""] | ["assets", _] if !is_look => wrong_method("GET, HEAD"),
+            ["livez" | "readyz"] | [""] | ["assets", _] if !is_look(&head.method) => {
+                wrong_method("GET, HEAD")
+            }
             ["livez"] => text(StatusCode::OK, "live"),
             ["readyz"] => self.readiness(),
             [""] => page::index(),
@@ -142,7 +143,7 @@ impl Desk {
     /// What is answered to those alone who may come in.
     async fn inside(&self, head: &request::Parts, path: &[&str], body: &Bytes) -> Answer {
         match path {
-            ["metrics"] if head.method != Method::GET => wrong_method("GET"),
+            ["metrics"] if !is_look(&head.method) => wrong_method("GET, HEAD"),
             ["metrics"] => {
                 let text = exposition(&self.office.control);
                 whole(StatusCode::OK, exposition::CONTENT_TYPE, text)
@@ -167,6 +168,11 @@ impl Desk {
             Readiness::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         }
     }
+}
+
+/// Whether nothing is wanted but to look (RFC 9110, section 9.1: a server knows both).
+pub(super) fn is_look(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// The parts of a path.

@@ -9,7 +9,7 @@ use super::{
     answer::{Answer, Wrong, json, refusal, wrong_method},
     api::{CloseOne, CloseSome, ConfigText, Done, LogLevel, Pools, Query, Rebalance},
     close,
-    desk::{Desk, Question},
+    desk::{Desk, Question, is_look},
     history::Span,
     news, view,
 };
@@ -128,7 +128,7 @@ impl Desk {
 
     async fn log(&self, question: &Question<'_>) -> Answer {
         match *question.method {
-            Method::GET => json(&LogLevel {
+            Method::GET | Method::HEAD => json(&LogLevel {
                 level: self.office.observer.log_level(),
             }),
             Method::PUT => match parsed::<LogLevel>(question) {
@@ -140,7 +140,7 @@ impl Desk {
                 },
                 Err(wrong) => wrong.answer(),
             },
-            _ => wrong_method("GET, PUT"),
+            _ => wrong_method("GET, HEAD, PUT"),
         }
     }
 
@@ -179,9 +179,10 @@ impl Desk {
 
 /// An answer to whoever only looks.
 fn look(method: &Method, answer: impl FnOnce() -> Answer) -> Answer {
-    match *method {
-        Method::GET => answer(),
-        _ => wrong_method("GET"),
+    if is_look(method) {
+        answer()
+    } else {
+        wrong_method("GET, HEAD")
     }
 }
 
