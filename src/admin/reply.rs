@@ -14,7 +14,7 @@ use super::{
     news, view,
 };
 use crate::{
-    config::Intent,
+    config::{Intent, Log},
     pool::{Pool, backend::Backend},
     server::RebalanceError,
 };
@@ -131,8 +131,8 @@ impl Desk {
             Method::GET | Method::HEAD => json(&LogLevel {
                 level: self.office.observer.log_level(),
             }),
-            Method::PUT => match parsed::<LogLevel>(question) {
-                Ok(LogLevel { level }) => match self.carried(Order::Log(level)).await {
+            Method::PUT => match wanted_level(question) {
+                Ok(level) => match self.carried(Order::Log(level)).await {
                     Ok(_) => json(&LogLevel {
                         level: self.office.observer.log_level(),
                     }),
@@ -212,6 +212,13 @@ fn parsed<T: DeserializeOwned>(question: &Question<'_>) -> Result<T, Wrong> {
         let message = format!("the body is not what is expected here: {error}");
         Wrong::request(message)
     })
+}
+
+fn wanted_level(question: &Question<'_>) -> Result<String, Wrong> {
+    let LogLevel { level } = parsed(question)?;
+    let checked = Log::check_level(&level);
+    checked.map_err(|error| Wrong::request(error.to_string()))?;
+    Ok(level)
 }
 
 fn no_pool(pools: &[std::sync::Arc<Pool>], name: &str) -> Answer {

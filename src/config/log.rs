@@ -59,6 +59,10 @@ impl Log {
     /// # Errors
     /// If not.
     pub fn check_level(written: &str) -> Result<(), BadLevel> {
+        if written.trim().is_empty() {
+            // The filter would log errors alone.
+            return Err(BadLevel::Misspelt(written.to_owned()));
+        }
         for directive in written.split(',').map(str::trim) {
             // The filter would take a misspelt level for a target, and log all of it and nothing
             // else.
