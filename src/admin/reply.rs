@@ -1,5 +1,7 @@
 //! The API: what is answered to each question below `/api/v1/`.
 
+use std::fmt;
+
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -204,14 +206,17 @@ fn read<T: DeserializeOwned>(question: &Question<'_>, answer: impl FnOnce(T) -> 
 
 /// What a body says; one without a word says nothing in particular.
 fn parsed<T: DeserializeOwned>(question: &Question<'_>) -> Result<T, Wrong> {
-    let body = match question.body.trim_ascii() {
-        b"" => b"{}",
-        body => body,
-    };
-    serde_json::from_slice(body).map_err(|error| {
-        let message = format!("the body is not what is expected here: {error}");
+    let unexpected = |what: &dyn fmt::Display| {
+        let message = format!("the body is not what is expected here: {what}");
         Wrong::request(message)
-    })
+    };
+    match question.body.trim_ascii() {
+        b"" => serde_json::from_slice(b"{}"),
+        body if body.starts_with(b"{") => serde_json::from_slice(body),
+        // The parser would take a list for the fields in their order.
+        _ => return Err(unexpected(&"it is no JSON object")),
+    }
+    .map_err(|error| unexpected(&error))
 }
 
 fn wanted_level(question: &Question<'_>) -> Result<String, Wrong> {
