@@ -5,6 +5,7 @@ mod addresses;
 mod admin;
 mod affinity;
 mod after_upgrades;
+mod api;
 mod architecture;
 mod asking;
 mod balance;
