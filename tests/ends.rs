@@ -82,7 +82,7 @@ impl Day {
                 let tunnel = self.opens("/removed").await;
                 let without = configuration(&self.pools, "");
                 self.proxy.reload_as(&without).await.unwrap();
-                self.proxy_closes(tunnel, "drain", 1012).await;
+                self.proxy_closes(tunnel, "removed", 1012).await;
                 Some(Cause::Down)
             }
             Cause::Down => {

@@ -27,6 +27,15 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
         .map(|line| (line.labels(), line.queue.waiting as f64));
     families.gauges(&family, waiting)?;
     let family = Family::new(
+        "handshakes_waiting_limit",
+        "WebSocket handshakes that may wait to be let in",
+    );
+    let limits = lines.iter().filter_map(|line| {
+        let most = line.queue.most?;
+        Some((line.labels(), most as f64))
+    });
+    families.gauges(&family, limits)?;
+    let family = Family::new(
         "handshakes_refused",
         "WebSocket handshakes that were not let in, since too many waited or it took too long",
     );

@@ -48,6 +48,15 @@ fn write_states(families: &mut Families<'_>, pools: &[Arc<Pool>]) -> fmt::Result
         "The part of its share of new clients that a backend gets, from 0 to 1",
     );
     families.gauges(&family, each(pools, |_, backend| backend.share(now)))?;
+    let family = Family::new(
+        "backend_max_tunnels",
+        "Tunnels that a backend may have, handshakes under way included",
+    );
+    let most = |backend: &Backend| {
+        let most = backend.max_tunnels();
+        most.map_or(f64::INFINITY, |most| most as f64)
+    };
+    families.gauges(&family, each(pools, |_, backend| most(backend)))?;
     let family = Family::new("backend_requests", "Plain requests under way to a backend");
     families.gauges(&family, each(pools, |_, backend| backend.requests() as f64))
 }
@@ -57,7 +66,7 @@ fn write_checks(families: &mut Families<'_>, pools: &[Arc<Pool>]) -> fmt::Result
         .filter_map(|(pool, backend)| Some((pool, backend, backend.checks()?)))
         .collect();
     let family = Family::new(
-        "checks",
+        "backend_checks",
         "Health checks, by whether the backend has passed them",
     );
     let results = checks.iter().flat_map(|(pool, backend, checks)| {
@@ -102,7 +111,10 @@ fn write_failures(families: &mut Families<'_>, pools: &[Arc<Pool>]) -> fmt::Resu
         })
     });
     families.counters(&family, failures)?;
-    let family = Family::new("ejections", "Times that traffic has had a backend left out");
+    let family = Family::new(
+        "backend_ejections",
+        "Times that traffic has had a backend left out",
+    );
     families.counters(&family, each(pools, |_, backend| backend.ejections()))
 }
 
@@ -134,6 +146,8 @@ fn write_drains(
         "Tunnels that were told to close, since their backends had too many",
     );
     families.counters(&family, totals(|totals| totals.rebalanced))?;
+    let family = Family::new("tunnels_closing", "Open tunnels that were told to close");
+    families.gauge(&family, control.registry().closing() as f64)?;
     let told = control.registry().told();
     let family = Family::new(
         "tunnels_told",
@@ -143,7 +157,7 @@ fn write_drains(
     families.counters(&family, causes)?;
     let family = Family::new(
         "tunnels_cut",
-        "Tunnels that were told to close, had not done so in time, and were cut",
+        "Tunnels that were cut at a deadline, since they had not closed until then",
     );
     families.counter(&family, told.cut as f64)
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::family::{Families, Family};
-use crate::{metrics::Process, server::Control};
+use crate::{
+    metrics::Process,
+    server::{Control, Readiness},
+};
 
 pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Result {
     write_configuration(families, control)?;
@@ -18,6 +21,9 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
 }
 
 fn write_configuration(families: &mut Families<'_>, control: &Control) -> fmt::Result {
+    let is_ready = *control.readiness().borrow() == Readiness::Ready;
+    let family = Family::new("ready", "Whether the process wants clients");
+    families.gauge(&family, f64::from(u8::from(is_ready)))?;
     let family = Family::new("reloads", "Reloads, by what came of them");
     let reloads = control.reloads();
     let outcomes = [("done", reloads.done), ("refused", reloads.refused)];
