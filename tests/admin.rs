@@ -24,12 +24,18 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::support::{Proxy, Raw, all_is_quiet, desk, header, in_slow_motion, until};
+use crate::support::{
+    Authority, Proxy, Raw, TlsClient, all_is_quiet, desk, header, in_slow_motion, parsed, until,
+};
 
 /// A door that is silent for so long is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const TOKEN: &str = "the token of this test";
+
+/// What a configuration has to have besides.
+const LEAST: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
+                     [pool.main]\nbackends = [\"127.0.0.1:1\"]";
 
 #[tokio::test]
 async fn an_order_is_passed_on_and_its_outcome_answered() {
@@ -124,6 +130,35 @@ async fn at_the_address_nothing_but_probes_is_answered_without_the_token() {
     operator.send(request("GET", "/api/v1/pools")).await;
     let head = operator.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+}
+
+#[tokio::test]
+async fn the_address_speaks_tls_where_it_has_a_certificate() {
+    let authority = Authority::new();
+    let certificate = authority.certify(&["admin.test"]).on_listener();
+    let text = format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = {TOKEN:?}\n{certificate}");
+    let config = parsed(&format!("{text}\n{LEAST}")).admin;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("door.sock");
+    let config = Admin {
+        socket: AdminSocket::At(path.clone()),
+        ..config
+    };
+    let open = Open::serving(folder, path, bind(&config).unwrap()).await;
+    let address = open.door.address().unwrap();
+    let client = TlsClient::trusting(&authority);
+    let mut operator = client.connect(address, "admin.test").await;
+    let fields = format!("Authorization: Bearer {TOKEN}");
+    operator
+        .send(request_with("GET", "/api/v1/status", &fields))
+        .await;
+    let head = operator.head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+
+    let mut plain = open.probe().await;
+    plain.send(request("GET", "/livez")).await;
+    let answer = timeout(PATIENCE, plain.rest()).await.unwrap();
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
 #[tokio::test]

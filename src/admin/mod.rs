@@ -125,7 +125,9 @@ impl Door {
             (AdminSocket::Usual, Some(path)) => or_warn(self.socket_at(path, inherited)),
             (AdminSocket::Usual, None) | (AdminSocket::Off, _) => None,
         };
-        let address = config.listen.map(|at| self.listen_on(at, inherited));
+        let is_encrypted = config.tls.is_some();
+        let listen = |at| self.listen_on(at, is_encrypted, inherited);
+        let address = config.listen.map(listen);
         Ok(Self {
             socket,
             address: address.transpose()?,
@@ -153,6 +155,7 @@ impl Door {
     fn listen_on(
         &self,
         wanted: SocketAddr,
+        is_encrypted: bool,
         inherited: &mut Inherited,
     ) -> Result<Arc<Address>, BindError> {
         let mut same = self.address.iter();
@@ -160,8 +163,9 @@ impl Door {
             Some(address) => Ok(Arc::clone(address)),
             None => {
                 let address = Address::open(wanted, inherited)?;
+                let scheme = if is_encrypted { "https" } else { "http" };
                 info!(
-                    "the operator's door is open on http://{}",
+                    "the operator's door is open on {scheme}://{}",
                     address.address()
                 );
                 Ok(Arc::new(address))
