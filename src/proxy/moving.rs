@@ -177,10 +177,11 @@ impl Newcomer {
         let client_socket = Stream::of_descriptor(parcel.client)?;
         let backend_socket = Stream::of_descriptor(parcel.backend)?;
         let place = &parcel.dossier.place;
-        let place = terms.registry.enter_again(worker, backend.id(), place);
-        let record = terms.access.resume(past, label, &backend, place.id());
-        let subject = Arc::clone(&record);
-        place.is_for(subject);
+        let record = terms.access.resume(past, label, &backend);
+        let subject = Arc::clone(&record) as _;
+        let registry = &terms.registry;
+        let place = registry.enter_again(worker, backend.id(), place, Some(subject));
+        record.goes_on_as(place.id());
         let policy = terms.routes.policy(&parcel.dossier.policy);
         let tunnel = Tunnel::resume(client_socket, backend_socket, policy, place, state);
         debug!(tunnel = tunnel.id(), "a tunnel goes on here");

@@ -103,9 +103,8 @@ impl Exchange<'_> {
             connection, record, ..
         } = &self.arrival;
         let registry = &self.terms.registry;
-        let place = registry.enter(connection.worker, lease.backend().id());
         let subject = Arc::clone(record);
-        place.is_for(subject);
+        let place = registry.enter_for(connection.worker, lease.backend().id(), subject);
         Nascent {
             policy: Arc::clone(&self.route.policy),
             place,

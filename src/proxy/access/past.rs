@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -51,7 +51,6 @@ impl AccessLog {
         past: &Past,
         label: Arc<Label>,
         backend: &Arc<Backend>,
-        tunnel: u64,
     ) -> Arc<Record> {
         let now = Instant::now();
         let asked = &past.asked;
@@ -75,13 +74,18 @@ impl AccessLog {
                 since: Some(millis(since)),
             })),
             affinity: past.affinity.into(),
-            tunnel: tunnel.into(),
+            tunnel: OnceLock::new(),
             has_ended: AtomicBool::new(false),
         })
     }
 }
 
 impl Record {
+    /// The tunnel has this number here.
+    pub(in crate::proxy) fn goes_on_as(&self, tunnel: u64) {
+        self.tunnel.get_or_init(|| tunnel);
+    }
+
     /// What goes along with a tunnel that has a backend.
     pub(in crate::proxy) fn write_down(&self) -> Option<Past> {
         let service = self.backend.lock().expect("no holder panics");

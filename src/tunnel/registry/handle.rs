@@ -45,7 +45,7 @@ impl Handle {
     /// What the tunnel was opened for, if that was said.
     #[must_use]
     pub fn describe(&self) -> Option<Description> {
-        let subject = self.live.subject.get();
+        let subject = self.live.subject.as_ref();
         subject.map(|subject| subject.describe())
     }
 

@@ -75,8 +75,23 @@ impl Registry {
     /// A place for a new tunnel on the worker with that number, which that backend serves.
     #[must_use]
     pub fn enter(&self, worker: usize, backend: BackendId) -> Place {
+        self.enter_with(worker, backend, None)
+    }
+
+    /// The same for a tunnel of which is known what it is opened for.
+    #[must_use]
+    pub fn enter_for(&self, worker: usize, backend: BackendId, subject: Arc<dyn Subject>) -> Place {
+        self.enter_with(worker, backend, Some(subject))
+    }
+
+    fn enter_with(
+        &self,
+        worker: usize,
+        backend: BackendId,
+        subject: Option<Arc<dyn Subject>>,
+    ) -> Place {
         let shard = &self.workers[worker];
-        let live = Live::new(backend, shard.clock.now());
+        let live = Live::new(backend, shard.clock.now(), subject);
         let place = self.seat(worker, self.count.next(), live);
         // Asked only now that it is seen: who tells all to leave has either seen it or said so.
         let is_moving_out = shard.is_moving_out.load(Relaxed);
@@ -88,9 +103,15 @@ impl Registry {
     /// number, unless another tunnel has that already. One that comes while others leave is taken
     /// to have been sent back, and stays.
     #[must_use]
-    pub fn enter_again(&self, worker: usize, backend: BackendId, former: &FormerPlace) -> Place {
+    pub fn enter_again(
+        &self,
+        worker: usize,
+        backend: BackendId,
+        former: &FormerPlace,
+        subject: Option<Arc<dyn Subject>>,
+    ) -> Place {
         let shard = &self.workers[worker];
-        let live = Live::new(backend, shard.clock.back(former.age));
+        let live = Live::new(backend, shard.clock.back(former.age), subject);
         let is_taken = |shard: &Arc<Shard>| shard.live.contains_key(&former.id);
         let id = if self.workers.iter().any(is_taken) {
             self.count.next()
@@ -339,7 +360,7 @@ mod tests {
         let (old, new) = (Registry::new(1), Registry::new(2));
         let backend = BackendId::next();
         let theirs = new.enter(0, backend);
-        let again = new.enter_again(1, backend, &old.enter(0, backend).leave());
+        let again = new.enter_again(1, backend, &old.enter(0, backend).leave(), None);
         assert_ne!(again.id(), theirs.id());
         drop(again);
         assert_eq!(new.served_by(|_| true).len(), 1);
@@ -358,7 +379,7 @@ mod tests {
         registry.let_all_leave();
         assert!(place.is_to_leave());
 
-        let back = registry.enter_again(0, backend, &place.leave());
+        let back = registry.enter_again(0, backend, &place.leave(), None);
         drop(place);
         assert!(!back.is_to_leave());
         assert_eq!(registry.served_by(|_| true).len(), 1);

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     Count, Shard,
     live::{Live, Order},
-    subject::Subject,
 };
 use crate::{
     pool::backend::BackendId,
@@ -81,11 +80,6 @@ impl Place {
         self.live.has_ended.store(true, Relaxed);
         let is_own = |_: &u64, live: &Arc<Live>| Arc::ptr_eq(live, &self.live);
         self.shard.live.remove_if(&self.id, is_own);
-    }
-
-    /// Says what the tunnel was opened for.
-    pub fn is_for(&self, subject: Arc<dyn Subject>) {
-        self.live.subject.get_or_init(|| subject);
     }
 
     /// What is read and counted of the client's side.
@@ -162,7 +156,7 @@ mod tests {
         drop(place);
         assert_eq!(old.len(), 1);
 
-        let again = new.enter_again(1, backend, &former);
+        let again = new.enter_again(1, backend, &former, None);
         assert_eq!(again.id(), 2);
         let handle = new.served_by(|of| of == backend).remove(0);
         assert_eq!(handle.age(), Duration::from_secs(59));

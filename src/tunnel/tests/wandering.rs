@@ -89,7 +89,7 @@ where
 
 /// A tunnel that goes on elsewhere, after all of it but its sockets has been written and read.
 pub(super) fn unpacked<C, B>(packed: Packed<C, B>, home: &Registry) -> Tunnel<C, B> {
-    let place = home.enter_again(0, BackendId::next(), &carried(&packed.place));
+    let place = home.enter_again(0, BackendId::next(), &carried(&packed.place), None);
     let policy = Arc::new(carried(&*packed.policy));
     let state = carried(&packed.state);
     Tunnel::resume(packed.client, packed.backend, policy, place, &state)
