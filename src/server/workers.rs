@@ -23,7 +23,8 @@ pub enum Placement {
     /// connection ever moves, and no two threads share one.
     Threads,
     /// On the runtime that the server is bound on, for programs that embed it and for tests that
-    /// drive its clock.
+    /// drive its clock. What is counted of messages has one writer: on a runtime of several threads it
+    /// may come out a little low.
     Current,
 }
 
