@@ -33,7 +33,7 @@ async fn status_shows_the_process_its_pools_and_how_tunnels_have_ended() {
 
 #[tokio::test]
 async fn status_says_what_ails_a_backend_and_how_far_it_is_drained() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let mut pool = documented("and `GET /api/v1/pools/{pool}`");
     let mut down = pool["backends"][0].clone();
     down["name"] = json!("10.0.0.2:9001");
@@ -71,7 +71,7 @@ async fn status_says_what_ails_a_backend_and_how_far_it_is_drained() {
 
 #[tokio::test]
 async fn json_is_what_the_proxy_has_said_though_it_says_more_than_we_know() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let mut status = documented("`GET /api/v1/status`");
     status["news"] = json!([1, 2]);
     let pools = json!([documented("and `GET /api/v1/pools/{pool}`")]);
@@ -88,7 +88,7 @@ async fn json_is_what_the_proxy_has_said_though_it_says_more_than_we_know() {
 
 #[tokio::test]
 async fn tunnels_are_asked_for_as_the_user_wants_them() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let line = "GET /api/v1/tunnels?route=%2Fchat&pool=a+b&backend=unix%3A%2Frun%2Fa.sock\
                 &client=198.51.100.7&search=%2Froom&sort=client_round_trip&descending=true\
                 &offset=0&limit=7";
@@ -117,7 +117,7 @@ async fn tunnels_are_asked_for_as_the_user_wants_them() {
 
 #[tokio::test]
 async fn tunnels_of_several_hosts_are_told_apart() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let mut other = tunnel(18);
     other["host"] = json!("other.example.com");
     other["is_closing"] = json!(true);
@@ -134,7 +134,7 @@ async fn tunnels_of_several_hosts_are_told_apart() {
 
 #[tokio::test]
 async fn all_tunnels_are_shown_page_by_page_and_each_once() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let (first, second): (Vec<_>, Vec<_>) = ((1..=1000).collect(), (1000..=1200).collect());
     for (offset, ids) in [(0, first), (1000, second)] {
         let tunnels: Vec<_> = ids.into_iter().map(tunnel).collect();
@@ -151,7 +151,7 @@ async fn all_tunnels_are_shown_page_by_page_and_each_once() {
 
 #[tokio::test]
 async fn one_tunnel_is_shown_in_detail() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let tunnel = documented("`GET /api/v1/tunnels/{id}` gives one");
     door.answers("GET /api/v1/tunnels/17", tunnel);
     let outcome = folder.ask(&["tunnels", "17"]).await;
@@ -175,7 +175,7 @@ async fn one_tunnel_is_shown_in_detail() {
 
 #[tokio::test]
 async fn the_configuration_in_force_and_what_is_logged_are_shown() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let text = "[log]\nlevel = \"info\"\n";
     door.answers("GET /api/v1/config", json!({"file": null, "text": text}));
     door.answers("GET /api/v1/log", json!({"level": "info"}));
@@ -235,7 +235,7 @@ async fn who_shows_no_token_is_told_how() {
 
 #[tokio::test]
 async fn an_answer_that_makes_no_sense_is_no_panic() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers("GET /api/v1/log", json!({}));
     let outcome = folder.ask(&["log"]).await;
     outcome.is_failure_with(
@@ -252,15 +252,9 @@ async fn completions_know_every_command() {
     }
 }
 
-fn a_folder_with_a_door() -> (Folder, FakeDoor) {
-    let folder = Folder::new();
-    let door = FakeDoor::at(&folder.path().join("door.sock"));
-    (folder, door)
-}
-
 /// The proxy that `docs/admin.md` tells of.
 fn a_documented_proxy() -> (Folder, FakeDoor) {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers("GET /api/v1/status", documented("`GET /api/v1/status`"));
     let pool = documented("and `GET /api/v1/pools/{pool}`");
     door.answers("GET /api/v1/pools", json!({"pools": [pool]}));

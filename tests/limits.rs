@@ -30,13 +30,7 @@ async fn clients_beyond_the_limit_wait_until_another_has_left() {
 #[tokio::test(start_paused = true)]
 async fn connections_are_counted_for_each_listener_and_in_all() {
     let backend = Backend::echo().await;
-    let proxy = Proxy::with_config(&format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_connections = 1\n\
-         [[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
-         [pool.main]\nbackends = [\"{}\"]",
-        backend.address
-    ))
-    .await;
+    let proxy = with_two_listeners(&backend).await;
     let counts = || {
         let [(one, of_one), (other, of_other)] = proxy.control.listeners()[..] else {
             panic!("there are two");
@@ -76,13 +70,7 @@ async fn idle_connections_count_in_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_listeners_own_limit_is_no_limit_of_the_others() {
     let backend = Backend::echo().await;
-    let proxy = Proxy::with_config(&format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_connections = 1\n\
-         [[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
-         [pool.main]\nbackends = [\"{}\"]",
-        backend.address
-    ))
-    .await;
+    let proxy = with_two_listeners(&backend).await;
     let first = proxy.connect().await;
 
     let mut second = Box::pin(proxy.connect());
@@ -164,4 +152,15 @@ async fn a_process_without_files_left_waits_for_some_and_serves_again() {
     let log = process.stop().await;
     let warnings = log.iter().filter(|line| line.contains("cannot accept"));
     assert_eq!(warnings.count(), 1, "{log:#?}");
+}
+
+/// A proxy with two listeners, of which the first takes one connection at a time.
+async fn with_two_listeners(backend: &Backend) -> Proxy {
+    Proxy::with_config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_connections = 1\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npool = \"main\"\n\
+         [pool.main]\nbackends = [\"{}\"]",
+        backend.address
+    ))
+    .await
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{FakeDoor, Folder, documented};
+use crate::support::{FakeDoor, documented};
 
 const BACKEND: &str = "/api/v1/pools/chat/backends/10.0.0.1%3A9001";
 
 #[tokio::test]
 async fn a_drain_says_how_long_it_takes_and_ends_with_the_last_tunnel() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let begun = draining(600, 600, 63.0);
     door.answers(&format!("POST {BACKEND}/drain"), begun);
     for left in [300, 0] {
@@ -25,7 +25,7 @@ async fn a_drain_says_how_long_it_takes_and_ends_with_the_last_tunnel() {
 
 #[tokio::test]
 async fn a_drain_that_nobody_waits_for_is_only_begun() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let begun = draining(600, 600, 63.0);
     door.answers(&format!("POST {BACKEND}/drain"), begun.clone());
     let arguments = ["drain", "chat/10.0.0.1:9001", "--no-wait"];
@@ -38,7 +38,7 @@ async fn a_drain_that_nobody_waits_for_is_only_begun() {
 
 #[tokio::test]
 async fn a_drain_that_somebody_takes_back_is_not_waited_for() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers(&format!("POST {BACKEND}/drain"), draining(600, 600, 63.0));
     let mut ready = documented("and `GET /api/v1/pools/{pool}`");
     ready["backends"][0]["intent"] = json!("ready");
@@ -49,7 +49,7 @@ async fn a_drain_that_somebody_takes_back_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_backend_is_made_ready_or_put_into_maintenance_at_once() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let mut backend = backend();
     door.answers(&format!("POST {BACKEND}/ready"), backend.clone());
     let outcome = folder.ask(&["ready", "chat/10.0.0.1:9001"]).await;
@@ -65,7 +65,7 @@ async fn a_backend_is_made_ready_or_put_into_maintenance_at_once() {
 
 #[tokio::test]
 async fn a_backend_that_is_wanted_but_down_is_said_to_be() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let mut backend = backend();
     backend["state"] = json!("down");
     door.answers(&format!("POST {BACKEND}/ready"), backend);
@@ -76,7 +76,7 @@ async fn a_backend_that_is_wanted_but_down_is_said_to_be() {
 
 #[tokio::test]
 async fn a_wrong_name_is_answered_with_the_right_ones() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let pool = documented("and `GET /api/v1/pools/{pool}`");
     door.answers("GET /api/v1/pools", json!({"pools": [pool]}));
     for command in ["drain", "ready", "maintenance"] {
@@ -99,7 +99,7 @@ async fn a_wrong_name_is_answered_with_the_right_ones() {
 
 #[tokio::test]
 async fn a_pool_is_rebalanced_or_not() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let pool = documented("and `GET /api/v1/pools/{pool}`");
     door.answers("POST /api/v1/pools/chat/rebalance", pool);
     let outcome = folder.ask(&["rebalance", "chat", "--start"]).await;
@@ -113,7 +113,7 @@ async fn a_pool_is_rebalanced_or_not() {
 
 #[tokio::test]
 async fn a_tunnel_is_closed_by_its_number_and_waited_for() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers("POST /api/v1/tunnels/17/close", closing(1, 1, 1));
     door.answers("GET /api/v1/closings/1", closing(1, 1, 0));
     let arguments = ["close", "17", "--code=1012", "--reason=come back"];
@@ -126,7 +126,7 @@ async fn a_tunnel_is_closed_by_its_number_and_waited_for() {
 
 #[tokio::test]
 async fn a_tunnel_that_is_gone_keeps_no_other_from_being_closed() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let gone = json!({"error": "there is no tunnel 16"});
     door.answers_with("POST /api/v1/tunnels/16/close", 404, gone);
     door.answers("POST /api/v1/tunnels/17/close", closing(1, 1, 0));
@@ -138,7 +138,7 @@ async fn a_tunnel_that_is_gone_keeps_no_other_from_being_closed() {
 
 #[tokio::test]
 async fn a_set_of_tunnels_is_closed_over_a_time() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers("POST /api/v1/tunnels/close", closing(3, 812, 812));
     door.answers("GET /api/v1/closings/3", closing(3, 812, 400));
     door.answers("GET /api/v1/closings/3", closing(3, 812, 0));
@@ -161,7 +161,7 @@ async fn a_set_of_tunnels_is_closed_over_a_time() {
 
 #[tokio::test]
 async fn a_closing_that_nobody_waits_for_is_only_begun() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers("POST /api/v1/tunnels/close", closing(3, 812, 812));
     let arguments = ["close", "--all", "--yes", "--no-wait"];
     let outcome = folder.ask(&arguments).await;
@@ -174,7 +174,7 @@ async fn a_closing_that_nobody_waits_for_is_only_begun() {
 
 #[tokio::test]
 async fn nothing_is_closed_that_nobody_can_be_asked_about() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let outcome = folder.ask(&["close", "--pool=chat"]).await;
     outcome.is_failure_with(2, &["nobody can be asked", "--yes", "--help"]);
     for wrong in [
@@ -187,12 +187,6 @@ async fn nothing_is_closed_that_nobody_can_be_asked_about() {
         folder.ask(wrong).await.is_failure_with(2, &["--help"]);
     }
     assert_eq!(door.lines(), [""; 0]);
-}
-
-fn a_folder_with_a_door() -> (Folder, FakeDoor) {
-    let folder = Folder::new();
-    let door = FakeDoor::at(&folder.path().join("door.sock"));
-    (folder, door)
 }
 
 fn backend() -> Value {

@@ -115,7 +115,7 @@ async fn top_prints_a_line_of_json_each_second_until_nobody_reads_it() {
 
 #[tokio::test]
 async fn who_follows_tunnels_reads_what_opens_and_what_ends() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let every = "GET /api/v1/tunnels?pool=chat&sort=id&descending=false&offset=0&limit=1000";
     let tunnels = |ids: &[u64]| {
         let tunnels: Vec<_> = ids.iter().map(|id| tunnel(*id)).collect();
@@ -143,7 +143,7 @@ async fn who_follows_tunnels_reads_what_opens_and_what_ends() {
 
 #[tokio::test]
 async fn a_set_of_tunnels_is_closed_when_the_user_is_sure_and_a_bar_shows_how_far_it_is() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let chat = "GET /api/v1/tunnels?pool=chat&sort=age&descending=true&offset=0&limit=1";
     door.answers(chat, json!({"total": 812, "tunnels": [tunnel(17)]}));
     door.answers("POST /api/v1/tunnels/close", closing(812));
@@ -169,7 +169,7 @@ async fn a_set_of_tunnels_is_closed_when_the_user_is_sure_and_a_bar_shows_how_fa
 
 #[tokio::test]
 async fn old_tunnels_are_counted_before_the_user_is_asked() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     let mut young = tunnel(18);
     young["age_seconds"] = json!(59.0);
     let by_age = "GET /api/v1/tunnels?sort=age&descending=true&offset=0&limit=1000";
@@ -198,22 +198,16 @@ async fn colours_are_for_terminals_and_for_those_who_like_them() {
 
 #[tokio::test]
 async fn json_is_for_reading_on_a_terminal() {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     door.answers("GET /api/v1/log", json!({"level": "info"}));
     let mut terminal = folder.terminal((80, 24), &["log", "--json"]);
     terminal.shows("{\r\n  \"level\": \"info\"\r\n}").await;
     assert_eq!(terminal.ended().await, Some(0));
 }
 
-fn a_folder_with_a_door() -> (Folder, FakeDoor) {
-    let folder = Folder::new();
-    let door = FakeDoor::at(&folder.path().join("door.sock"));
-    (folder, door)
-}
-
 /// The proxy that `docs/admin.md` tells of.
 fn a_documented_proxy() -> (Folder, FakeDoor) {
-    let (folder, door) = a_folder_with_a_door();
+    let (folder, door) = FakeDoor::in_a_folder();
     answer_as_documented(&door);
     door.answers("GET /api/v1/status", documented("`GET /api/v1/status`"));
     (folder, door)

@@ -21,6 +21,9 @@ const LET_THROUGH: u32 = 10;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// The target of what sums up.
+const TARGET: &str = "longwire::repetition";
+
 /// What tells one warning from another: where it comes from, and what it is about.
 type Key = (callsite::Identifier, String);
 
@@ -43,8 +46,8 @@ impl Repetition {
         let mut windows = interval(WINDOW / 2);
         loop {
             windows.tick().await;
-            for (message, times) in self.over(Instant::now()) {
-                warn!(times, "repeated, and left out here: {message}");
+            for (about, message, times) in self.over(Instant::now()) {
+                warn!(target: TARGET, times, about, "repeated, and left out here: {message}");
             }
         }
     }
@@ -64,14 +67,14 @@ impl Repetition {
         repeated.times <= LET_THROUGH
     }
 
-    /// What was left out of those whose window is over, and how often.
-    fn over(&self, now: Instant) -> Vec<(String, u32)> {
+    /// What was left out of those whose window is over, what that was about, and how often.
+    fn over(&self, now: Instant) -> Vec<(String, String, u32)> {
         let mut left_out = Vec::new();
-        self.locked().retain(|_, repeated| {
+        self.locked().retain(|(_, about), repeated| {
             let is_over = now >= repeated.since + WINDOW;
             if is_over && repeated.times > LET_THROUGH {
                 let message = std::mem::take(&mut repeated.message);
-                left_out.push((message, repeated.times - LET_THROUGH));
+                left_out.push((about.clone(), message, repeated.times - LET_THROUGH));
             }
             !is_over
         });
@@ -89,7 +92,11 @@ impl<S: Subscriber> Filter<S> for Repetition {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        *event.metadata().level() > Level::WARN || self.lets_through(event, Instant::now())
+        let metadata = event.metadata();
+        *metadata.level() > Level::WARN
+            // What sums up is not left out itself.
+            || metadata.target() == TARGET
+            || self.lets_through(event, Instant::now())
     }
 }
 
@@ -107,7 +114,8 @@ impl Visit for Words {
             // Of these there are as many as are configured; clients are not told apart.
             "pool" | "backend" | "listener" => {
                 // A String takes everything.
-                let _ = write!(self.about, "{value:?} ");
+                let gap = if self.about.is_empty() { "" } else { " " };
+                let _ = write!(self.about, "{gap}{}={value:?}", field.name());
             }
             _ => {}
         }
@@ -116,8 +124,9 @@ impl Visit for Words {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{io, pin::pin};
 
+    use futures_util::poll;
     use tokio::time::advance;
     use tracing::{info, subscriber::with_default};
     use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, registry};
@@ -168,8 +177,8 @@ mod tests {
         assert_eq!(lines(&repetition, || complain("a", 1_000)), 10);
         assert_eq!(repetition.over(Instant::now()), []);
         advance(WINDOW).await;
-        let expected = [("a request failed".to_owned(), 990)];
-        assert_eq!(repetition.over(Instant::now()), expected);
+        let (about, message) = ("backend=\"a\"".to_owned(), "a request failed".to_owned());
+        assert_eq!(repetition.over(Instant::now()), [(about, message, 990)]);
         assert_eq!(lines(&repetition, || complain("a", 5)), 5);
         advance(WINDOW).await;
         assert_eq!(repetition.over(Instant::now()), [], "none was left out");
@@ -180,6 +189,24 @@ mod tests {
         let repetition = Repetition::default();
         lines(&repetition, || complain("a", 100));
         assert_eq!(lines(&repetition, || complain("b", 3)), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_much_is_summed_up_all_of_it_is_told() {
+        let page = Page::default();
+        let repetition = Repetition::default();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(page.clone())
+            .with_filter(repetition.clone());
+        let _logging = tracing::subscriber::set_default(registry().with(layer));
+        let backends: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+        backends.iter().for_each(|backend| complain(backend, 11));
+        let mut summing_up = pin!(repetition.sum_up());
+        assert!(poll!(&mut summing_up).is_pending());
+        advance(WINDOW).await;
+        assert!(poll!(&mut summing_up).is_pending());
+        let page = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(page.matches("left out here").count(), 20, "{page}");
     }
 
     #[tokio::test(start_paused = true)]

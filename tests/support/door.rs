@@ -17,7 +17,7 @@ use tokio::{
     spawn,
 };
 
-use super::Certificate;
+use super::{Certificate, Folder};
 
 /// An operator's door without a proxy behind it, which answers as it was told to.
 #[derive(Clone, Default)]
@@ -40,6 +40,13 @@ pub(crate) struct Heard {
 }
 
 impl FakeDoor {
+    /// One at `door.sock` in a folder of its own.
+    pub(crate) fn in_a_folder() -> (Folder, Self) {
+        let folder = Folder::new();
+        let door = Self::at(&folder.path().join("door.sock"));
+        (folder, door)
+    }
+
     /// One at a Unix socket.
     pub(crate) fn at(path: &Path) -> Self {
         let door = Self::default();

@@ -92,7 +92,12 @@ fn problems(text: &str) -> Problems {
 /// The one problem of `text`.
 #[track_caller]
 fn only(text: &str) -> Problem {
-    let problems = problems(text);
+    the_one_of(&problems(text))
+}
+
+/// The one problem that there is.
+#[track_caller]
+fn the_one_of(problems: &Problems) -> Problem {
     assert_eq!(problems.iter().count(), 1, "{problems}");
     problems.iter().next().unwrap().clone()
 }

@@ -3,6 +3,7 @@
 mod change;
 mod long;
 mod moving;
+mod ours;
 
 use std::{
     borrow::Cow,
@@ -15,7 +16,7 @@ use std::{
 use tokio::io::ReadBuf;
 
 pub(super) use self::change::Spare;
-use self::long::Step;
+use self::{long::Step, ours::Ping};
 use super::{
     clock::Tick,
     counts::{Here, Traffic},
@@ -24,10 +25,7 @@ use super::{
 };
 use crate::{
     stream::Socket,
-    websocket::{
-        CloseCode, Role, frame,
-        scanner::{Token, Until},
-    },
+    websocket::{CloseCode, Role, scanner::Until},
 };
 
 /// What is read at a time: one system call's worth of a large message.
@@ -74,18 +72,6 @@ enum Phase {
     Ending,
     /// The end has been passed on.
     Ended,
-}
-
-/// A ping of ours on its way to the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ping {
-    None,
-    /// It waits for a boundary.
-    Wanted(Token),
-    /// It is among the pending bytes.
-    Pending,
-    /// The destination has taken it.
-    Sent,
 }
 
 /// Which side failed a pump.
@@ -181,46 +167,6 @@ impl Pump {
                 Phase::Ended => return Poll::Ready(Ok(())),
             }
         }
-    }
-
-    /// Asks for a ping that carries `token`, at the next boundary.
-    /// False if one is on its way already.
-    pub(super) fn want_ping(&mut self, token: Token) -> bool {
-        let is_new = self.ping == Ping::None;
-        if is_new {
-            self.ping = Ping::Wanted(token);
-        }
-        is_new
-    }
-
-    /// Whether the destination has taken a ping since this was last asked.
-    pub(super) fn has_sent_ping(&mut self) -> bool {
-        let sent = self.ping == Ping::Sent;
-        if sent {
-            self.ping = Ping::None;
-        }
-        sent
-    }
-
-    /// The peer has been heard: whatever ping is on its way, no answer to it is waited for.
-    pub(super) fn forget_ping(&mut self) {
-        self.ping = Ping::None;
-    }
-
-    /// The token that pings to the source carry; pongs that bring it back are taken out.
-    pub(super) fn source_token(&mut self) -> Token {
-        self.watch.token()
-    }
-
-    /// Asks for a Close at the next boundary. What the source sends after it is dropped, up to its
-    /// own Close, with which it ends.
-    pub(super) fn want_close(&mut self, farewell: Farewell) {
-        self.close = Some(Box::new(farewell));
-    }
-
-    /// Sets what the destination is told if the source ends without a Close.
-    pub(super) fn set_farewell(&mut self, farewell: &'static Farewell) {
-        self.farewell = farewell;
     }
 
     /// Whether the source has sent anything since this was last asked.
@@ -351,34 +297,6 @@ impl Pump {
             Phase::Keeping => true,
             Phase::Dropping | Phase::Bereft | Phase::Ending | Phase::Ended => false,
         }
-    }
-
-    fn has_ours(&self) -> bool {
-        self.close.is_some() || matches!(self.ping, Ping::Wanted(_))
-    }
-
-    /// Puts our frames into the stream, if it stands at a boundary and no Close has gone.
-    fn put_in_ours(&mut self) {
-        let is_open = matches!(self.phase, Phase::Passing | Phase::Bereft);
-        if !is_open || self.watch.scanner.is_inside_frame() {
-            return;
-        }
-        if self.watch.close().is_some() {
-            self.close = None;
-            self.ping = Ping::None;
-        } else if let Some(farewell) = self.close.take() {
-            self.put_in_close(&farewell);
-            self.phase = Phase::Dropping;
-        } else if let Ping::Wanted(token) = self.ping {
-            self.outbox.put(&frame::ping(&token, self.role));
-            self.ping = Ping::Pending;
-        }
-    }
-
-    fn put_in_close(&mut self, (code, reason): &Farewell) {
-        let close = frame::close(*code, reason, self.role);
-        self.outbox.put(&close);
-        self.ping = Ping::None;
     }
 
     /// The source has ended: what was held back goes out, and a Close if there was none and the

@@ -8,7 +8,7 @@ mod types;
 
 use std::{env::VarError, path::Path};
 
-use super::{backends, bare, least_and, read_in};
+use super::{backends, bare, least_and, read_in, the_one_of};
 use crate::config::{Check, Config, HttpCheck, Problem, Problems, surroundings::Surroundings};
 
 const SET: [(&str, &str); 24] = [
@@ -64,9 +64,7 @@ fn problems(text: &str) -> Problems {
 /// The one problem of `text`.
 #[track_caller]
 fn only(text: &str) -> Problem {
-    let problems = problems(text);
-    assert_eq!(problems.iter().count(), 1, "{problems}");
-    problems.iter().next().unwrap().clone()
+    the_one_of(&problems(text))
 }
 
 /// The part of `text` that its one problem marks.
