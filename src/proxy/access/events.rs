@@ -37,9 +37,7 @@ impl Record {
     pub(in crate::proxy) fn tunnel_opened(&self, tunnel: u64) {
         self.tunnel.get_or_init(|| tunnel);
         self.begins_to_serve();
-        if let (Some(counts), Some(backend)) = (self.counts(), self.backend_name()) {
-            counts.opened(&backend, self.arrived.elapsed());
-        }
+        self.count(|counts, backend| counts.opened(backend, self.arrived.elapsed()));
         if let Some(asked) = self.logged() {
             info!(
                 target: TARGET,
@@ -117,10 +115,8 @@ impl Record {
             (ended.end.by, ended.end.cause)
         });
         let code = ended.and_then(|ended| ended.end.code);
-        if let (Some(counts), Some(backend)) = (self.counts(), self.backend_name()) {
-            let ending = Ending::of(TunnelEnd { by, cause, code });
-            counts.ended(&backend, ending, self.arrived.elapsed());
-        }
+        let ending = Ending::of(TunnelEnd { by, cause, code });
+        self.count(|counts, backend| counts.ended(backend, ending, self.arrived.elapsed()));
         if let Some(asked) = self.logged() {
             info!(
                 target: TARGET,

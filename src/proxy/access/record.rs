@@ -96,9 +96,7 @@ impl Record {
     /// The tunnel goes on in another process, which will see its end.
     pub(in crate::proxy) fn goes_on_elsewhere(&self) {
         self.has_ended.store(true, Relaxed);
-        if let (Some(counts), Some(backend)) = (self.counts(), self.backend_name()) {
-            counts.left(&backend);
-        }
+        self.count(RouteCounts::left);
     }
 
     /// Notes, once, that the backend has left the tunnel without a Close, so long ago.
@@ -126,6 +124,14 @@ impl Record {
     /// Where it is counted, once it has found its route.
     pub(super) fn counts(&self) -> Option<&RouteCounts> {
         self.label.get().map(|label| &*label.counts)
+    }
+
+    /// Counts something of the backend that was tried last.
+    pub(super) fn count(&self, count: impl FnOnce(&RouteCounts, &str)) {
+        let service = self.backend.lock().expect("no holder panics");
+        if let (Some(counts), Some(service)) = (self.counts(), &*service) {
+            count(counts, service.backend.name());
+        }
     }
 
     pub(super) fn route_name(&self) -> Option<&str> {
