@@ -33,4 +33,20 @@ impl<'b> Input<'b> {
         self.bytes = rest;
         taken
     }
+
+    /// A text of at most `pieces` pieces: most of them are among `words`, for whoever throws only
+    /// random bytes never spells one; the others are single bytes.
+    pub fn text(&mut self, words: &[&str], pieces: usize) -> Vec<u8> {
+        let mut text = Vec::new();
+        for _ in 0..pieces {
+            if self.is_used_up() {
+                break;
+            }
+            match words.get(usize::from(self.byte())) {
+                Some(word) => text.extend_from_slice(word.as_bytes()),
+                None => text.push(self.byte()),
+            }
+        }
+        text
+    }
 }

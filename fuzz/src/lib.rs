@@ -1,6 +1,7 @@
-//! What the targets share: both ends of a connection, with the fuzzer's input as all that is
-//! uncertain between them.
+//! What the targets share: claims about parsers, and both ends of a TLS connection, with the fuzzer's
+//! input as all that is uncertain between them.
 
+pub mod claims;
 mod input;
 mod pipe;
 mod server;
