@@ -23,7 +23,7 @@ pub struct Server {
 
 enum Stage {
     Handshake(Pin<Box<dyn Future<Output = io::Result<ServerTls<Pipe>>>>>),
-    Established(ServerTls<Pipe>),
+    Established(Box<ServerTls<Pipe>>),
     Failed,
 }
 
@@ -48,7 +48,7 @@ impl Server {
         if let Stage::Handshake(accept) = &mut self.stage
             && let Poll::Ready(accepted) = accept.as_mut().poll(&mut context())
         {
-            self.stage = accepted.map_or(Stage::Failed, Stage::Established);
+            self.stage = accepted.map_or(Stage::Failed, |tls| Stage::Established(Box::new(tls)));
         }
     }
 
