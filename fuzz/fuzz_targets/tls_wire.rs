@@ -130,7 +130,7 @@ impl Wire {
             return;
         };
         let part: Vec<u8> = self.upward.drain(from..end).collect();
-        if input.byte() % 2 == 0 {
+        if input.byte().is_multiple_of(2) {
             self.upward.splice(from..from, [&part[..], &part].concat());
         }
         self.is_true &= len == 0;
@@ -149,7 +149,7 @@ impl Wire {
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input::new(bytes);
     let mut wire = Wire::new(usize::from(input.byte() % 2));
-    if input.byte() % 4 != 0 {
+    if !input.byte().is_multiple_of(4) {
         // Most of what is interesting comes later.
         wire.settle();
     }

@@ -13,7 +13,12 @@ fn decisions() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        // It is for files beside sources of a crate, and says what it found anyway.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_scanner_releases_all_but_our_pongs_at_any_pace(bytes in decisions()) {

@@ -60,11 +60,12 @@ pub fn only_a_cookie_that_was_issued_brings_its_bearer_back(bytes: &[u8]) {
     ];
     let mut headers = HeaderMap::new();
     for _ in 0..=input.byte() % 3 {
-        let mut value = match input.byte() % 2 {
-            0 => Vec::new(),
-            _ => issued.as_bytes().to_vec(),
-        };
-        value.extend(input.text(&words, 12));
+        let mut value = issued.as_bytes().to_vec();
+        match input.byte() % 3 {
+            0 => value = input.text(&words, 12),
+            1 => value.extend(input.text(&words, 12)),
+            _ => {}
+        }
         let (at, change) = (input.length(), input.byte());
         if let Some(byte) = value.get_mut(at) {
             *byte ^= change;
