@@ -53,3 +53,6 @@ pub mod metrics;
 
 // Reads and checks what the user wants.
 pub mod config;
+
+// Knows what servers make of a request's path.
+pub mod path;

@@ -16,13 +16,15 @@ use super::{
     section::{Section, Setting},
     values::{one_of, size, text},
 };
+use crate::path::{Meaning, meaning};
 
 /// `[[route]]`: host + path → pool, with its policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Which hosts it is for.
     pub host: HostPattern,
-    /// The path prefix that it is for, at segment boundaries; `/` is any. Begins with `/`.
+    /// The path prefix that it is for, at segment boundaries; `/` is any. Begins with `/`, and is in
+    /// the normal form in which paths are matched.
     pub path: String,
     /// The pool that serves it, as an index into [`Config::pools`](super::Config::pools).
     pub pool: usize,
@@ -149,8 +151,17 @@ fn useless_buffer(buffer: Span, on_backend_loss: Option<Span>) -> Problem {
 }
 
 fn path(field: &Field<'_>) -> Result<String, Reported> {
+    let expected = "a path such as \"/chat\"";
     let end: (&[_], _) = (&['?', '#'], "it ends before the query");
-    path::path(field, "a path such as \"/chat\"", end).map(str::to_owned)
+    let written = path::path(field, expected, end)?;
+    match meaning(written) {
+        Meaning::Certain(normal) => Ok(normal.into_owned()),
+        Meaning::Several(_) => {
+            let why = "servers read it in more than one way";
+            Err(path::no_path(field, expected, why))
+        }
+        Meaning::Unknown(why) => Err(path::no_path(field, expected, &format!("it is {why}"))),
+    }
 }
 
 impl fmt::Display for Route {

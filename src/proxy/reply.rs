@@ -9,6 +9,7 @@ use http_body_util::Full;
 
 use super::headers::{announce_close, switch_to_websocket};
 use crate::{
+    path,
     pool::{
         Selection,
         admission::{Crowded, Scope},
@@ -23,6 +24,9 @@ pub(super) enum Rejection {
     /// The client's request could be read in more than one way, or in none that we serve.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// Nobody can tell what the path is, and it may be that of a route of its own.
+    #[error("{0}")]
+    BadPath(path::Unknown),
     /// The request names a transfer coding that we do not speak.
     #[error("a transfer coding other than chunked")]
     TransferCoding,
@@ -83,7 +87,7 @@ impl Rejection {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
-            Self::BadRequest(_) | Self::BadOffer(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BadPath(_) | Self::BadOffer(_) => StatusCode::BAD_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -107,7 +111,7 @@ impl Rejection {
     /// What it is called in metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) | Self::TransferCoding => "bad_request",
+            Self::BadRequest(_) | Self::BadPath(_) | Self::TransferCoding => "bad_request",
             Self::BodyTimedOut => "body_timed_out",
             Self::BadOffer(_) => "bad_offer",
             Self::NoRoute => "no_route",
@@ -138,7 +142,11 @@ impl Rejection {
     pub(super) fn response(&self) -> Response<Full<Bytes>> {
         let status = self.status();
         let body = match self {
-            Self::BadRequest(_) | Self::TransferCoding | Self::BadOffer(_) | Self::NoRoute => {
+            Self::BadRequest(_)
+            | Self::BadPath(_)
+            | Self::TransferCoding
+            | Self::BadOffer(_)
+            | Self::NoRoute => {
                 format!("{status}: {self}\n")
             }
             _ => format!("{status}\n"),
@@ -154,7 +162,11 @@ impl Rejection {
                 switch_to_websocket(headers);
             }
             // What follows on such a connection may not be what it seems.
-            Self::BadRequest(_) | Self::TransferCoding | Self::BodyTimedOut | Self::BadOffer(_) => {
+            Self::BadRequest(_)
+            | Self::BadPath(_)
+            | Self::TransferCoding
+            | Self::BodyTimedOut
+            | Self::BadOffer(_) => {
                 announce_close(headers);
             }
             _ => {}

@@ -5,15 +5,21 @@ use std::{cmp::Reverse, sync::Arc};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
-use super::counts::{Counts, RouteCounts};
+use super::{
+    counts::{Counts, RouteCounts},
+    reply::Rejection,
+};
 use crate::{
     config::{self, HostPattern, OnBackendLoss, Refusal},
+    path::{self, Meaning},
     pool::Pool,
     tunnel::{
         Policy,
         registry::{Registry, RouteId},
     },
 };
+
+const TWO_ROUTES: &str = "a path that can be read in more than one way";
 
 /// The pools that there are now, of which a reload makes others.
 pub(super) type Pools = Arc<ArcSwap<Vec<Arc<Pool>>>>;
@@ -34,6 +40,7 @@ pub(super) struct Route {
     pub(super) refusal: Refusal,
     pub(super) on_backend_loss: OnBackendLoss,
     host: HostPattern,
+    /// In normal form.
     path: String,
 }
 
@@ -83,10 +90,43 @@ impl Routes {
     }
 
     /// The route of a request: the most specific host counts first, then the longest path.
-    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
-        self.routes
-            .iter()
-            .find(|route| matches_host(&route.host, host) && is_below(path, &route.path))
+    ///
+    /// # Errors
+    /// If there is none, or if servers may read the path in different ways that do not all lead to
+    /// the same route: what a route demands could be gone around.
+    pub(super) fn find(&self, host: &str, path: &str) -> Result<&Arc<Route>, Rejection> {
+        let found = match path::meaning(path) {
+            Meaning::Certain(path) => self.at(host, &path),
+            Meaning::Several(readings) => {
+                let mut found = readings.iter().map(|path| self.at(host, path));
+                let first = found.next().flatten();
+                if !found.all(|other| is_same(first, other)) {
+                    return Err(Rejection::BadRequest(TWO_ROUTES));
+                }
+                first
+            }
+            Meaning::Unknown(why) => Some(self.only(host).ok_or(Rejection::BadPath(why))?),
+        };
+        found.ok_or(Rejection::NoRoute)
+    }
+
+    /// The route of a path in its normal form.
+    fn at(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+        let mut routes = self.routes_of(host);
+        routes.find(|route| is_below(path, &route.path))
+    }
+
+    /// The route of a host that has no other, whatever the path is.
+    fn only(&self, host: &str) -> Option<&Arc<Route>> {
+        self.routes_of(host)
+            .next()
+            .filter(|route| route.path == "/")
+    }
+
+    /// The routes that are for this host, in the order in which they are tried.
+    fn routes_of(&self, host: &str) -> impl Iterator<Item = &Arc<Route>> {
+        let routes = self.routes.iter();
+        routes.filter(move |route| matches_host(&route.host, host))
     }
 
     /// The label of a route of that name to `pool`, shared with it if there is one.
@@ -160,6 +200,14 @@ fn matches_host(pattern: &HostPattern, host: &str) -> bool {
     }
 }
 
+fn is_same(one: Option<&Arc<Route>>, other: Option<&Arc<Route>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// Whether `path` is `prefix` or lies below it: `/ws` is below `/ws`, and `/ws/1`, not `/wsx`.
 fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix)
@@ -173,8 +221,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn found(host: &str, path: &str) -> String {
-        let text = r#"
+    const TEXT: &str = r#"
             [[listener]]
             address = "127.0.0.1:0"
             [[route]]
@@ -198,15 +245,21 @@ mod tests {
             [pool.a]
             backends = ["127.0.0.1:1"]
         "#;
+
+    fn routes(text: &str) -> Routes {
         let config = Config::parse(text, "test", Path::new("")).unwrap();
         let pool = Pool::new(&config.pools[0], &config.timeouts, &config.limits, 1).unwrap();
-        let routes = Routes::new(
+        Routes::new(
             &config,
             &[Arc::new(pool)],
             &Pools::default(),
             &Registry::new(1),
             &Counts::default(),
-        );
+        )
+    }
+
+    fn found(host: &str, path: &str) -> String {
+        let routes = routes(TEXT);
         routes.find(host, path).unwrap().label.route.to_string()
     }
 
@@ -228,5 +281,54 @@ mod tests {
         assert_eq!(found("other.test", "/ws/deep"), "*/ws");
         assert_eq!(found("example.com", "/"), "*/");
         assert_eq!(found("badexample.com", "/"), "*/");
+    }
+
+    #[test]
+    fn every_spelling_of_a_path_finds_the_same_route() {
+        for path in [
+            "/ws",
+            "//ws",
+            "/%77s",
+            "/x/../ws/",
+            "/./ws/1",
+            "/x/%2e%2e/w%73",
+        ] {
+            assert_eq!(found("other.test", path), "*/ws", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_may_lead_to_two_routes_is_refused() {
+        let routes = routes(TEXT);
+        let status = |host, path| routes.find(host, path).map_err(|r| r.status().as_u16());
+        for path in [
+            "/%2fws",
+            "/ws%2f1",
+            "/x\\..\\ws",
+            "/x%5c..%5cws",
+            "/x/..;/ws",
+            "/ws;v=1",
+            "/%2577s",
+            "/../ws",
+            "/x/%252e%252e/ws",
+            "/ws%00",
+            "/ws%0a",
+            "/%ws",
+            "/%c0%afws",
+        ] {
+            assert_eq!(status("other.test", path).unwrap_err(), 400, "{path}");
+        }
+        for path in ["/x%2fy", "/x;v=1/y", "/a%2fws", "/ws/a%2fb", "/%2541"] {
+            assert!(status("other.test", path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_one_route_passes_every_path() {
+        let routes = routes(TEXT);
+        for path in ["/../ws", "/%2fws", "/%00", "/%", "/a;b%2f"] {
+            let found = routes.find("a.eu.example.com", path).unwrap();
+            assert_eq!(&*found.label.route, "*.eu.example.com/", "{path}");
+        }
     }
 }

@@ -135,8 +135,7 @@ impl Terms {
             arrival.record.asks_for_websocket();
         }
         let offer = offer?;
-        let route = self.routes.find(arrival.target.host(), parts.uri.path());
-        let route = route.ok_or(Rejection::NoRoute)?;
+        let route = self.routes.find(arrival.target.host(), parts.uri.path())?;
         arrival.record.routed(route);
         let exchange = Exchange {
             terms: self,

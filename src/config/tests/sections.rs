@@ -128,6 +128,7 @@ fn a_wrong_host_is_refused_with_the_reason() {
 fn a_path_begins_with_a_slash_and_has_no_query() {
     assert_eq!(valid(&route("path = \"/a/b\"")).routes[0].path, "/a/b");
     assert_eq!(valid(&least_and("")).routes[0].path, "/");
+    assert_eq!(valid(&route("path = \"//%61/./b\"")).routes[0].path, "/a/b");
     for (path, word) in [
         ("", "begins with"),
         ("a", "begins with"),
@@ -135,6 +136,10 @@ fn a_path_begins_with_a_slash_and_has_no_query() {
         ("/a#b", "query"),
         ("/a b", "percent"),
         ("/é", "percent"),
+        ("/..", "above its root"),
+        ("/a%2Fb", "more than one way"),
+        ("/a;b", "more than one way"),
+        ("/%", "encodes nothing"),
     ] {
         let setting = format!("path = \"{path}\"");
         refuses(&route(&setting), &setting, &[word]);
