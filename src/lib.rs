@@ -56,3 +56,6 @@ pub mod config;
 
 // Knows what servers make of a request's path.
 pub mod path;
+
+// Shows what others make us say, cut and escaped.
+pub mod quote;

@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     config::{BackendAddress, BackendTls},
+    quote::Quoted,
     stream::Stream,
     tls,
 };
@@ -25,7 +26,10 @@ pub struct Connector {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The system, or its TLS, says no.
-    #[error("cannot connect to the backend {backend}: {source}")]
+    #[error(
+        "cannot connect to the backend {backend}: {}",
+        Quoted::sentence(source)
+    )]
     Failed {
         /// The backend's address.
         backend: BackendAddress,

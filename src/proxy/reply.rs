@@ -15,6 +15,7 @@ use crate::{
         admission::{Crowded, Scope},
         connect::ConnectError,
     },
+    quote::Quoted,
     websocket::handshake::{BadAnswer, BadOffer},
 };
 
@@ -52,7 +53,7 @@ pub(super) enum Rejection {
     #[error(transparent)]
     Unreachable(#[from] ConnectError),
     /// The backend's connection broke before it had answered.
-    #[error("the backend failed before it answered: {0}")]
+    #[error("the backend failed before it answered: {}", Quoted::sentence(.0))]
     Broken(#[from] hyper::Error),
     /// The backend has not answered in time.
     #[error("the backend did not answer in time")]

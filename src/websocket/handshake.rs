@@ -15,6 +15,8 @@ use http::{
 };
 use sha1::{Digest, Sha1};
 
+use crate::quote::Quoted;
+
 /// What a client asked for in a valid opening handshake: what a backend's answer must agree with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -141,7 +143,7 @@ impl Offer {
         }
         match extension_names(headers).find(|name| !self.extensions.iter().any(|e| e == name)) {
             Some(name) => Err(BadAnswer::Extension(
-                String::from_utf8_lossy(name).into_owned(),
+                Quoted::word(String::from_utf8_lossy(name)).to_string(),
             )),
             None => Ok(()),
         }

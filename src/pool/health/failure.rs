@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::{
     config::Statuses,
     pool::connect::{ConnectError, is_ours},
+    quote::Quoted,
     websocket::{CloseCode, handshake::BadAnswer},
 };
 
@@ -14,7 +15,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The system, or its TLS, says no.
-    #[error("cannot be connected to: {0}")]
+    #[error("cannot be connected to: {}", Quoted::sentence(.0))]
     Unreachable(io::Error),
     /// It took too long with something.
     #[error("timed out after {after:?}, waiting for {awaited}")]
@@ -23,7 +24,7 @@ pub(super) enum Failure {
         awaited: &'static str,
     },
     /// What it says is no HTTP, or it hung up.
-    #[error("gave no answer: {0}")]
+    #[error("gave no answer: {}", Quoted::sentence(.0))]
     NoAnswer(#[from] hyper::Error),
     /// It does not do well.
     #[error("answered {} instead of {expected}", .found.as_u16())]
@@ -53,7 +54,7 @@ pub(super) enum Failure {
     #[error("hung up without a Close, instead of {0}")]
     HungUp(&'static str),
     /// The connection under the WebSocket has broken.
-    #[error("broke the WebSocket: {0}")]
+    #[error("broke the WebSocket: {}", Quoted::sentence(.0))]
     Broken(#[from] io::Error),
 }
 
