@@ -44,6 +44,7 @@ mod support;
 mod systemd;
 mod tls;
 mod tunnels;
+mod unasked;
 mod upgrades;
 mod versions;
 mod watching;

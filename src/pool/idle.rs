@@ -22,7 +22,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{task::AbortHandle, time::Instant};
 use tracing::debug;
 
-use super::means::Bounds;
+use super::{
+    means::Bounds,
+    silence::{BackendSocket, Silence},
+};
 use crate::stream::Stream;
 
 /// An error of whatever makes a body.
@@ -35,7 +38,11 @@ pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
 #[derive(Debug)]
 pub struct HttpConnection {
     sender: SendRequest<RequestBody>,
-    task: AbortHandle,
+    /// `None` once it has been [let go](Self::let_go).
+    task: Option<AbortHandle>,
+    silence: Silence,
+    /// Whether it has been given a request before.
+    is_used: bool,
 }
 
 /// Idle HTTP/1.1 connections to one backend, by the worker that they live on.
@@ -62,25 +69,38 @@ impl HttpConnection {
     /// # Errors
     /// If the connection is lost at once.
     pub async fn over(stream: Stream) -> Result<Self, hyper::Error> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let silence = Silence::default();
+        let socket = BackendSocket::new(stream, silence.clone());
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
         let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 debug!(%error, "a connection to a backend ended early");
             }
         });
         Ok(Self {
             sender,
-            task: task.abort_handle(),
+            task: Some(task.abort_handle()),
+            silence,
+            is_used: false,
         })
     }
 
-    /// Sends a request. An error has the request in it if none of it was sent.
+    /// Sends a request. An error has the request in it if none of it was sent. Where something has
+    /// come since the last answer, nothing is sent.
     pub fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
+        if std::mem::replace(&mut self.is_used, true) {
+            self.silence.demand();
+        }
         self.sender.try_send_request(request)
+    }
+
+    /// Leaves it to itself: it switches to another protocol, for whoever has its response.
+    pub fn let_go(mut self) {
+        self.task = None;
     }
 
     /// Whether it takes a request at once.
@@ -104,7 +124,9 @@ impl HttpConnection {
 
 impl Drop for HttpConnection {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -140,6 +162,12 @@ impl IdleConnections {
         }
     }
 
+    /// Whether none is kept any more: the backend is no member now, or is reached in another way.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Relaxed)
+    }
+
     /// Closes all of them, and keeps none from now on.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Relaxed);
@@ -153,6 +181,65 @@ impl IdleConnections {
         for parked in &self.workers {
             let mut parked = parked.lock().expect("no holder panics");
             parked.retain(|p| !p.connection.is_closed() && p.since.elapsed() < self.timeout);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use http_body_util::{BodyExt, Empty};
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    fn request() -> Request<RequestBody> {
+        let body = Empty::new().map_err(|never| match never {});
+        Request::post("/").body(RequestBody::new(body)).unwrap()
+    }
+
+    /// A connection that has answered one request, and the backend's side of it.
+    async fn used() -> (HttpConnection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut backend, _) = listener.accept().unwrap();
+        backend.set_nonblocking(true).unwrap();
+        let mut connection = HttpConnection::over(Stream::Tcp(socket)).await.unwrap();
+        let answered = connection.send(request());
+        let first = async {
+            while backend.read(&mut [0; 1024]).is_err() {
+                yield_now().await;
+            }
+            let first = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            backend.write_all(first).unwrap();
+        };
+        tokio::join!(answered, first).0.unwrap();
+        connection.ready().await.unwrap();
+        (connection, backend)
+    }
+
+    #[tokio::test]
+    async fn a_request_is_not_sent_where_something_came_that_the_runtime_does_not_know_of() {
+        for unasked in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"[..],
+            b"",
+        ] {
+            let (mut connection, mut backend) = used().await;
+            // Nothing is awaited from here until the request is taken up.
+            backend.write_all(unasked).unwrap();
+            if unasked.is_empty() {
+                backend.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            let mut error = connection.send(request()).await.unwrap_err();
+            assert!(error.take_message().is_some(), "it can be sent elsewhere");
+            drop(connection);
+            let sent = backend.read(&mut [0; 1024]);
+            assert!(!sent.is_ok_and(|count| count > 0), "something was sent");
         }
     }
 }

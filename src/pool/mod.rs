@@ -18,6 +18,7 @@ mod record;
 mod renewal;
 mod retries;
 mod selection;
+pub mod silence;
 pub mod standing;
 mod verdicts;
 mod vitals;

@@ -13,7 +13,7 @@ use hyper::{
     client::conn::TrySendError,
     ext::on_informational,
 };
-use tokio::{sync::oneshot, task::yield_now, time::timeout};
+use tokio::{sync::oneshot, time::timeout};
 use tracing::debug;
 
 use super::{
@@ -85,10 +85,6 @@ impl Exchange<'_> {
         let mut last = None;
         for lease in selection.by_ref() {
             self.arrival.record.tries(lease.backend());
-            if outgoing.spare.is_none() {
-                // It can be sent only once, so idle connections that have died are to say so first.
-                yield_now().await;
-            }
             let mut idle = lease.backend().idle().take(self.arrival.connection.worker);
             loop {
                 let is_reused = idle.is_some();

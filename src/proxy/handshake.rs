@@ -4,8 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use http::{Request, Response, StatusCode, request};
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
@@ -16,7 +15,7 @@ use crate::{
         Pool, Selection,
         admission::{Crowded, Scope},
         backend::{Backend, Lease},
-        idle::RequestBody,
+        idle::{HttpConnection, RequestBody},
         outlier::Seen,
     },
     stream::Stream,
@@ -29,10 +28,16 @@ pub(super) struct Handshake<'r> {
     pub(super) record: &'r Record,
 }
 
+/// A backend's answer, and the connection that it comes over.
+pub(super) struct Answer {
+    pub(super) response: Response<Incoming>,
+    pub(super) connection: HttpConnection,
+}
+
 /// What became of one attempt.
 enum Attempt {
     /// The backend has answered, or failed.
-    Done(Result<Response<Incoming>, Rejection>),
+    Done(Result<Answer, Rejection>),
     /// It was too slow, and this one is to be asked instead.
     Overtaken(Lease),
 }
@@ -44,7 +49,7 @@ impl Handshake<'_> {
         &self,
         selection: &mut Selection<'_>,
         head: &request::Parts,
-    ) -> Result<(Lease, Response<Incoming>), Rejection> {
+    ) -> Result<(Lease, Answer), Rejection> {
         let deadline = Instant::now() + self.timeouts.handshake;
         let Some(mut lease) = selection.next() else {
             return Err(Rejection::of_all(selection));
@@ -58,7 +63,7 @@ impl Handshake<'_> {
                 }
             };
             let goes_on = match &answered {
-                Ok(response) => self.pool.retries_after(response.status()),
+                Ok(answer) => self.pool.retries_after(answer.response.status()),
                 // It was the best of all to wait for.
                 Err(Rejection::Crowded(_)) => false,
                 Err(_) => Instant::now() < deadline,
@@ -66,7 +71,7 @@ impl Handshake<'_> {
             let next = if goes_on { selection.next() } else { None };
             match next {
                 Some(next) => lease = next,
-                None => return answered.map(|response| (lease, response)),
+                None => return answered.map(|answer| (lease, answer)),
             }
         }
     }
@@ -110,13 +115,14 @@ impl Handshake<'_> {
             answered = timeout_at(deadline, &mut answer).await;
         }
         match answered {
-            Ok(Ok(response)) => {
-                if response.status().is_server_error() {
+            Ok(Ok(answer)) => {
+                let status = answer.response.status();
+                if status.is_server_error() {
                     self.pool.note(backend, Seen::BadHandshake);
-                } else if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                } else if status != StatusCode::SWITCHING_PROTOCOLS {
                     self.pool.note(backend, Seen::Answered);
                 }
-                Attempt::Done(Ok(response))
+                Attempt::Done(Ok(answer))
             }
             Ok(Err(error)) => self.failed(backend, error.into()),
             Err(_) if asked.elapsed() >= self.timeouts.answer.min(self.timeouts.handshake / 2) => {
@@ -146,17 +152,14 @@ impl Handshake<'_> {
 
 /// A backend's answer to a handshake. Nothing that the client sends behind its own part goes to the
 /// backend before.
-pub(super) async fn answer(
-    stream: Stream,
-    head: request::Parts,
-) -> Result<Response<Incoming>, hyper::Error> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            debug!(%error, "a connection to a backend ended early");
-        }
-    });
+pub(super) async fn answer(stream: Stream, head: request::Parts) -> Result<Answer, hyper::Error> {
+    let mut connection = HttpConnection::over(stream).await?;
     let body = Empty::new().map_err(|never| match never {});
     let request = Request::from_parts(head, RequestBody::new(body));
-    sender.send_request(request).await
+    let answered = connection.send(request).await;
+    let response = answered.map_err(TrySendError::into_error)?;
+    Ok(Answer {
+        response,
+        connection,
+    })
 }

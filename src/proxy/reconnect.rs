@@ -16,11 +16,11 @@ use tracing::debug;
 use super::{
     Exchange,
     access::Record,
-    handshake::answer,
+    handshake::{Answer, answer},
     moving::Headers,
     reply::Rejection,
     route::Label,
-    upgrade::{end, granted},
+    upgrade::{backend_end, granted},
 };
 use crate::{
     config::OnBackendLoss,
@@ -209,7 +209,10 @@ impl Replay {
     ) -> Result<Option<End<Stream>>, Rejection> {
         let stream = pool.connect(backend).await?;
         let answered = answer(stream, self.head.clone()).await;
-        let response = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
+        let Answer {
+            response,
+            connection,
+        } = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
         let status = response.status();
         if status.is_server_error() {
             pool.note(backend, Seen::BadHandshake);
@@ -225,7 +228,8 @@ impl Replay {
         if Agreed::on(answer.headers()) != self.agreed {
             return Ok(None);
         }
-        Ok(Some(end(socket.await?)))
+        connection.let_go();
+        Ok(Some(backend_end(socket.await?)))
     }
 }
 

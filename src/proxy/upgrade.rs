@@ -19,8 +19,8 @@ use tracing::debug;
 use super::{
     Arrival, Exchange,
     access::Record,
-    body::ReplyBody,
-    handshake::Handshake,
+    body::{Carrier, ReplyBody},
+    handshake::{Answer, Handshake},
     headers,
     live::{Live, Tie},
     moving::Residence,
@@ -32,6 +32,7 @@ use crate::{
     pool::{
         backend::{Lease, Use},
         outlier::Seen,
+        silence::BackendSocket,
     },
     stream::Stream,
     tunnel::{End, Policy, Tunnel, registry::Place},
@@ -72,9 +73,17 @@ impl Exchange<'_> {
             timeouts: &self.terms.timeouts,
             record: self.arrival.record,
         };
-        let (lease, response) = handshake.ask(&mut selection, &head).await?;
+        let (lease, answer) = handshake.ask(&mut selection, &head).await?;
+        let Answer {
+            response,
+            connection,
+        } = answer;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return self.reply(response, selection.settle(lease), None);
+            let carrier = Carrier {
+                connection,
+                home: None,
+            };
+            return self.reply(response, selection.settle(lease), Some(carrier));
         }
         let granted = granted(response, offer);
         pool.note(
@@ -86,6 +95,7 @@ impl Exchange<'_> {
             },
         );
         let (mut answer, backend) = granted?;
+        connection.let_go();
         let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;
         let selected = selection.settle(lease);
         self.arrival.record.bound(selected.affinity);
@@ -137,7 +147,8 @@ impl Nascent {
     async fn begin(self, client: OnUpgrade, backend: OnUpgrade) {
         match tokio::try_join!(client, backend) {
             Ok((client, backend)) => {
-                let tunnel = Tunnel::new(client_end(client), end(backend), self.policy, self.place);
+                let (client, backend) = (client_end(client), backend_end(backend));
+                let tunnel = Tunnel::new(client, backend, self.policy, self.place);
                 let Self {
                     lease,
                     replay,
@@ -170,8 +181,17 @@ pub(super) fn client_end(upgraded: Upgraded) -> End<Stream> {
     }
 }
 
+/// The socket under an upgraded connection to a backend.
+pub(super) fn backend_end(upgraded: Upgraded) -> End<Stream> {
+    let End { socket, glued } = end::<BackendSocket>(upgraded);
+    End {
+        socket: socket.into_inner(),
+        glued,
+    }
+}
+
 /// The socket under an upgraded connection, with what hyper had read of it already.
-pub(super) fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> End<S> {
+fn end<S: AsyncRead + AsyncWrite + Unpin + 'static>(upgraded: Upgraded) -> End<S> {
     let parts = upgraded
         .downcast::<TokioIo<S>>()
         .expect("we gave hyper no other kind of socket");

@@ -1,13 +1,37 @@
-//! A bare socket as the system knows it: what another process can be given.
+//! A socket as the system knows it: what another process can be given, and what can be asked of it.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, SocketType, recv, sockopt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Stream;
 
+/// The socket that the bytes go through, whatever stands above it.
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+            Self::ServerTls(tls) => tls.as_fd(),
+            Self::ClientTls(tls) => tls.get_ref().0.as_fd(),
+        }
+    }
+}
+
 impl Stream {
+    /// Whether nothing has come on the socket that nobody has read, its end included. The system is
+    /// asked: the runtime hears of what has come only when it looks next.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = recv(self.as_fd(), &mut [0; 1], flags);
+        peeked.is_err_and(|error| error == rustix::io::Errno::AGAIN)
+    }
+
     /// The socket alone, if nothing stands above it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     mem,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -30,6 +31,12 @@ impl<S> Metered<S> {
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.has_taken |= matches!(written, Poll::Ready(Ok(1..)));
         written
+    }
+}
+
+impl<S: AsFd> AsFd for Metered<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

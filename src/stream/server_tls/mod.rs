@@ -7,6 +7,7 @@ use std::{
     fmt,
     future::poll_fn,
     io,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -203,6 +204,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ServerTls<S> {
 impl<S: Socket + Unpin> Socket for ServerTls<S> {
     fn has_taken(&mut self) -> bool {
         self.socket.has_taken()
+    }
+}
+
+impl<S: AsFd> AsFd for ServerTls<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
