@@ -21,6 +21,7 @@ mod handshake;
 mod headers;
 mod health;
 mod limits;
+mod logins;
 mod metrics;
 mod moving;
 mod operate;

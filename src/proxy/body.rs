@@ -11,19 +11,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::{
     sync::oneshot,
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
-use super::access::Record;
+use super::{
+    access::Record,
+    headers,
+    login::{Login, Logins},
+};
 use crate::pool::{
-    backend::Lease,
+    backend::{Backend, Lease},
     idle::{BodyError, HttpConnection, IdleConnections},
+    standing::State,
 };
 
 /// How long a client that expects `100 Continue` is kept waiting for a backend that does not know
@@ -31,7 +36,7 @@ use crate::pool::{
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the rest of a request's body may take after its response has passed.
-const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A request's body on its way to a backend.
 #[derive(Debug)]
@@ -179,9 +184,22 @@ pub(super) struct Download {
 #[derive(Debug)]
 pub(super) struct Carrier {
     pub(super) connection: HttpConnection,
-    /// Where it waits for another request once this response has passed, and for which worker;
-    /// `None` if it can take no other.
-    pub(super) home: Option<(Arc<IdleConnections>, usize)>,
+    /// Where it waits for another request once this response has passed; `None` if it can take no
+    /// other.
+    pub(super) home: Option<Home>,
+}
+
+/// Where a connection to a backend waits for its next request.
+#[derive(Debug)]
+pub(super) enum Home {
+    /// Among those of a worker, for anybody.
+    Anybody(Arc<IdleConnections>, usize),
+    /// With the client's connection, for that client alone: it has logged in over it.
+    Client {
+        logins: Arc<Logins>,
+        backend: Arc<Backend>,
+        is_challenged: bool,
+    },
 }
 
 impl Download {
@@ -214,12 +232,44 @@ impl Drop for Download {
     }
 }
 
+impl Home {
+    /// Whether the client is to log in anew, on a connection of its own, after a response with these
+    /// `headers`: the backend leaves the login's connection, or is itself about to be left. Nobody is
+    /// sent away amidst a login.
+    pub(super) fn is_left_after(&self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Anybody(..) => false,
+            Self::Client {
+                backend,
+                is_challenged,
+                ..
+            } => {
+                let is_draining = backend.state(Instant::now()) == State::Draining;
+                headers::announces_close(headers) || is_draining && !is_challenged
+            }
+        }
+    }
+}
+
 impl Carrier {
     fn park(self) {
-        let Some((home, worker)) = self.home else {
-            return;
-        };
         let mut connection = self.connection;
+        let (home, worker) = match self.home {
+            None => return,
+            Some(Home::Anybody(home, worker)) => (home, worker),
+            Some(Home::Client {
+                logins,
+                backend,
+                is_challenged,
+            }) => {
+                // At once, for the next request must not miss it.
+                return logins.keep(Login {
+                    connection,
+                    backend,
+                    is_challenged,
+                });
+            }
+        };
         if connection.is_ready() {
             home.park(worker, connection);
             return;

@@ -18,8 +18,9 @@ use tracing::debug;
 
 use super::{
     Exchange,
-    body::{Carrier, Download, Progress, ReplyBody, Upload},
+    body::{Carrier, Download, Home, Progress, ReplyBody, Upload},
     headers,
+    login::{self, Login},
     reply::Rejection,
 };
 use crate::pool::{
@@ -55,15 +56,29 @@ impl Exchange<'_> {
         request: request::Parts,
         body: Incoming,
     ) -> Result<Response<ReplyBody>, Rejection> {
+        let logs_in = login::is_in_request(&request.headers);
         let mut selection = self.route.pool.select(&self.asker(&request), Use::Request);
         let mut outgoing = Outgoing::new(self.head_for_backend(request), body);
-        let (lease, response, connection) = self.send(&mut selection, &mut outgoing).await?;
+        let login = self.login().await?;
+        let is_bound = logs_in || login.is_some();
+        let sent = match login {
+            Some(login) => self.send_over(login, &mut outgoing).await?,
+            None => None,
+        };
+        let (lease, response, connection) = match sent {
+            Some(sent) => sent,
+            None => self.send(&mut selection, &mut outgoing).await?,
+        };
         let selected = selection.settle(lease);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::Unasked);
         }
-        let idle = Arc::clone(selected.lease.backend().idle());
-        let home = (idle, self.arrival.connection.worker);
+        let backend = selected.lease.backend();
+        let own = self.home_of_login(&response, backend, is_bound);
+        let home = own.unwrap_or_else(|| {
+            let idle = Arc::clone(backend.idle());
+            Home::Anybody(idle, self.arrival.connection.worker)
+        });
         let has_refused_body = outgoing.is_withheld();
         let carrier = Carrier {
             connection,
@@ -74,6 +89,32 @@ impl Exchange<'_> {
             headers::announce_close(reply.headers_mut());
         }
         Ok(reply)
+    }
+
+    /// Sends the request over the connection that the client has logged in over. `None` if that has
+    /// ended and the request can go elsewhere.
+    async fn send_over(
+        &self,
+        login: Login,
+        outgoing: &mut Outgoing,
+    ) -> Result<Option<(Lease, Response<Incoming>, HttpConnection)>, Rejection> {
+        let mut connection = login.connection;
+        let pool = &self.route.pool;
+        let member = pool.member_with(login.backend.id());
+        let Some(lease) = member.and_then(|member| Lease::of(member, Use::Request)) else {
+            return Ok(None);
+        };
+        self.arrival.record.tries(lease.backend());
+        let limit = self.terms.timeouts.response;
+        match outgoing.attempt(&mut connection, true, limit).await {
+            Attempt::Answered(response) => {
+                pool.note(lease.backend(), Seen::Reached);
+                Ok(Some((lease, response, connection)))
+            }
+            Attempt::Failed(rejection) => Err(rejection),
+            Attempt::Unsent(_) if login.is_challenged => Err(Rejection::LoginLost),
+            Attempt::Unsent(_) => Ok(None),
+        }
     }
 
     /// Sends the request to one backend after the other until one has taken it.
@@ -142,7 +183,12 @@ impl Exchange<'_> {
         if !headers::agree_on_length(&head.headers) {
             return Err(Rejection::AnswerLength);
         }
+        let home = carrier.as_ref().and_then(|carrier| carrier.home.as_ref());
+        let is_last = home.is_some_and(|home| home.is_left_after(&head.headers));
         headers::remove_hop_by_hop(&mut head.headers);
+        if is_last {
+            headers::announce_close(&mut head.headers);
+        }
         // Ours, whatever the backend's is (RFC 9110, section 6.2).
         head.version = Version::HTTP_11;
         if let Some(cookie) = selected.cookie {

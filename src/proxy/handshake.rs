@@ -8,13 +8,13 @@ use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::{access::Record, reply::Rejection};
+use super::{access::Record, login::Login, reply::Rejection};
 use crate::{
     config::Timeouts,
     pool::{
         Pool, Selection,
         admission::{Crowded, Scope},
-        backend::{Backend, Lease},
+        backend::{Backend, Lease, Use},
         idle::{HttpConnection, RequestBody},
         outlier::Seen,
     },
@@ -76,6 +76,40 @@ impl Handshake<'_> {
         }
     }
 
+    /// Asks over the connection that the client has logged in over. `None` if that has ended and the
+    /// client can log in anew.
+    pub(super) async fn ask_over(
+        &self,
+        login: Login,
+        head: &request::Parts,
+    ) -> Result<Option<(Lease, Answer)>, Rejection> {
+        let member = self.pool.member_with(login.backend.id());
+        let lease = member.and_then(|member| Lease::of(member, Use::Tunnel));
+        let lease = lease.ok_or(Rejection::NoRoom)?;
+        let backend = lease.backend();
+        self.record.tries(backend);
+        let deadline = Instant::now() + self.timeouts.handshake;
+        let crowded = |_| {
+            let scope = Scope::Backend;
+            Crowded { scope }
+        };
+        let admitted = timeout_at(deadline, backend.admit()).await;
+        let _pass = admitted.map_err(crowded)??;
+        let answered = answer_over(login.connection, head.clone());
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => {
+                self.note_answer(backend, &answer);
+                Ok(Some((lease, answer)))
+            }
+            Ok(Err(_)) if login.is_challenged => Err(Rejection::LoginLost),
+            Ok(Err(_)) => Ok(None),
+            Err(_) => {
+                self.note(backend, &Rejection::TimedOut);
+                Err(Rejection::TimedOut)
+            }
+        }
+    }
+
     /// Asks one backend. If it connects and then is slow to answer, it is left for the next one,
     /// where there is one.
     async fn attempt(
@@ -116,12 +150,7 @@ impl Handshake<'_> {
         }
         match answered {
             Ok(Ok(answer)) => {
-                let status = answer.response.status();
-                if status.is_server_error() {
-                    self.pool.note(backend, Seen::BadHandshake);
-                } else if status != StatusCode::SWITCHING_PROTOCOLS {
-                    self.pool.note(backend, Seen::Answered);
-                }
+                self.note_answer(backend, &answer);
                 Attempt::Done(Ok(answer))
             }
             Ok(Err(error)) => self.failed(backend, error.into()),
@@ -144,6 +173,15 @@ impl Handshake<'_> {
         Attempt::Done(Err(rejection))
     }
 
+    fn note_answer(&self, backend: &Backend, answer: &Answer) {
+        let status = answer.response.status();
+        if status.is_server_error() {
+            self.pool.note(backend, Seen::BadHandshake);
+        } else if status != StatusCode::SWITCHING_PROTOCOLS {
+            self.pool.note(backend, Seen::Answered);
+        }
+    }
+
     fn note(&self, backend: &Backend, rejection: &Rejection) {
         debug!(backend = backend.name(), error = %rejection, "a backend failed a handshake");
         self.pool.note(backend, Seen::BadHandshake);
@@ -153,7 +191,13 @@ impl Handshake<'_> {
 /// A backend's answer to a handshake. Nothing that the client sends behind its own part goes to the
 /// backend before.
 pub(super) async fn answer(stream: Stream, head: request::Parts) -> Result<Answer, hyper::Error> {
-    let mut connection = HttpConnection::over(stream).await?;
+    answer_over(HttpConnection::over(stream).await?, head).await
+}
+
+async fn answer_over(
+    mut connection: HttpConnection,
+    head: request::Parts,
+) -> Result<Answer, hyper::Error> {
     let body = Empty::new().map_err(|never| match never {});
     let request = Request::from_parts(head, RequestBody::new(body));
     let answered = connection.send(request).await;

@@ -38,6 +38,11 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether the sender of a message ends the connection after it.
+pub(super) fn announces_close(headers: &HeaderMap) -> bool {
+    has_token(headers, &CONNECTION, "close")
+}
+
 /// Whether the sender of a request takes trailers (RFC 9110, section 10.1.4).
 pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
     has_token(headers, &TE, "trailers")

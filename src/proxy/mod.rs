@@ -10,6 +10,7 @@ mod handshake;
 mod headers;
 mod later;
 mod live;
+mod login;
 pub mod moving;
 mod patience;
 mod reconnect;
@@ -20,7 +21,6 @@ mod terms;
 mod upgrade;
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -40,12 +40,14 @@ use tokio::{
 };
 use tracing::debug;
 
+pub use self::login::Logins;
 use self::{
     access::Record,
     client::Client,
     counts::Counts,
     moving::Residence,
     patience::Patience,
+    reply::Unanswered,
     route::{Pools, Route},
     target::Target,
     terms::Terms,
@@ -75,6 +77,8 @@ pub struct Connection {
     pub worker: usize,
     /// What is given back when it has ended.
     pub residence: Arc<dyn Residence>,
+    /// The connections to backends that its client has logged in over; none at first.
+    pub logins: Arc<Logins>,
 }
 
 /// How long a connection without a request is kept when the server stops: the client may have sent
@@ -170,7 +174,10 @@ impl Proxy {
                 if is_last.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     headers::announce_close(response.headers_mut());
                 }
-                Ok::<_, Infallible>(response)
+                match response.extensions().get::<Unanswered>() {
+                    Some(unanswered) => Err(*unanswered),
+                    None => Ok(response),
+                }
             }
         });
         let served = http

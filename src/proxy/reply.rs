@@ -70,10 +70,19 @@ pub(super) enum Rejection {
     /// The backend's answer has a transfer coding that we do not speak.
     #[error("the backend's answer has a transfer coding other than chunked")]
     AnswerCoding,
+    /// The backend's connection has ended over which the client was about to log in. There is no
+    /// answer to this: the client's connection ends too, as it would without us.
+    #[error("the backend's connection ended amidst a login over it")]
+    LoginLost,
     /// The end of the backend's answer could be seen in more than one place.
     #[error("the backend's answer has no certain length")]
     AnswerLength,
 }
+
+/// Marks a response that is not to be sent: the client's connection ends instead.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("a request that cannot be answered on its connection")]
+pub(super) struct Unanswered;
 
 impl Rejection {
     /// Why a selection has found nobody to try.
@@ -101,6 +110,7 @@ impl Rejection {
             }
             Self::Unreachable(ConnectError::Failed { .. })
             | Self::Broken(_)
+            | Self::LoginLost
             | Self::Unwilling(_)
             | Self::BadAnswer(_)
             | Self::Unasked
@@ -120,7 +130,7 @@ impl Rejection {
             Self::Crowded(_) => "crowded",
             Self::NoRoom => "no_room",
             Self::Unreachable(_) => "unreachable",
-            Self::Broken(_) => "broken",
+            Self::Broken(_) | Self::LoginLost => "broken",
             Self::TimedOut => "timed_out",
             Self::Unwilling(_) => "backend_answer",
             Self::BadAnswer(_) | Self::Unasked | Self::AnswerCoding | Self::AnswerLength => {
@@ -154,6 +164,9 @@ impl Rejection {
         };
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = status;
+        if matches!(self, Self::LoginLost) {
+            response.extensions_mut().insert(Unanswered);
+        }
         let headers = response.headers_mut();
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(CONTENT_TYPE, text);

@@ -23,6 +23,7 @@ use super::{
     handshake::{Answer, Handshake},
     headers,
     live::{Live, Tie},
+    login,
     moving::Residence,
     patience::Patience,
     reconnect::{Reconnect, Replay},
@@ -61,6 +62,7 @@ impl Exchange<'_> {
         // Until the answer is on its way.
         let _passes = self.admit().await?;
         let client = request.extensions.remove::<OnUpgrade>();
+        let logs_in = login::is_in_request(&request.headers);
         let mut selection = self.route.pool.select(&self.asker(&request), Use::Tunnel);
         let mut head = self.head_for_backend(request);
         head.headers.remove(TE);
@@ -73,7 +75,16 @@ impl Exchange<'_> {
             timeouts: &self.terms.timeouts,
             record: self.arrival.record,
         };
-        let (lease, answer) = handshake.ask(&mut selection, &head).await?;
+        let login = self.login().await?;
+        let is_bound = logs_in || login.is_some();
+        let asked = match login {
+            Some(login) => handshake.ask_over(login, &head).await?,
+            None => None,
+        };
+        let (lease, answer) = match asked {
+            Some(asked) => asked,
+            None => handshake.ask(&mut selection, &head).await?,
+        };
         let Answer {
             response,
             connection,
@@ -81,7 +92,8 @@ impl Exchange<'_> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let carrier = Carrier {
                 connection,
-                home: None,
+                // A login may go on over it; for other requests it is new.
+                home: self.home_of_login(&response, lease.backend(), is_bound),
             };
             return self.reply(response, selection.settle(lease), Some(carrier));
         }

@@ -93,6 +93,7 @@ impl Reception {
                 _permit: permit,
                 _seat: host.seat(),
             }),
+            logins: Arc::default(),
         };
         if host.index == self.here {
             host.spawn_task(welcome.serve(socket, connection));
