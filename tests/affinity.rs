@@ -9,7 +9,7 @@ use longwire::config::Intent;
 use tokio::time::sleep;
 
 use crate::support::{
-    Backend, Client, Proxy, echo_cluster, header, in_slow_motion, naming_cluster, until,
+    Backend, Client, Proxy, RawBackend, echo_cluster, header, in_slow_motion, naming_cluster, until,
 };
 
 const SECRET: &str = r#"{ by = "cookie", secret = "the same for everybody" }"#;
@@ -520,4 +520,53 @@ async fn a_backend_that_comes_back_gets_its_keys_back_little_by_little() {
     }
     sleep(Duration::from_secs(30)).await;
     assert_eq!(at_home().await, before);
+}
+
+#[tokio::test]
+async fn a_cookie_is_secure_where_the_client_came_over_tls_to_a_trusted_proxy() {
+    let backends = naming_cluster(1).await;
+    let is_secure = async |config: &str, headers: &[(&str, &str)]| {
+        let proxy = Proxy::fronting(&backends)
+            .affinity("\"cookie\"")
+            .config(config);
+        let visit = Visit::to(&proxy.start().await, "/", headers).await;
+        visit.set_cookie.unwrap().contains("; Secure")
+    };
+    let proto = &[("x-forwarded-proto", "https")];
+    assert!(is_secure(TRUSTING, proto).await);
+    assert!(!is_secure(TRUSTING, &[]).await);
+    assert!(!is_secure("", proto).await);
+    let by_forwarded = format!("{TRUSTING}\ntrusted_header = \"forwarded\"");
+    let forwarded = &[("forwarded", "for=1.1.1.1;proto=https")];
+    assert!(is_secure(&by_forwarded, forwarded).await);
+    assert!(!is_secure(&by_forwarded, proto).await);
+}
+
+#[tokio::test]
+async fn no_cookie_goes_onto_what_a_shared_cache_may_keep() {
+    for (line, is_set) in [
+        ("Cache-Control: public, max-age=60", false),
+        ("Cache-Control: max-age=60", false),
+        ("Cache-Control: s-maxage=60", false),
+        ("Expires: Sat, 06 Nov 2094 08:49:37 GMT", false),
+        ("Cache-Control: private, max-age=60", true),
+        ("Cache-Control: no-store", true),
+        ("Cache-Control: max-age=0", true),
+        ("X-Nothing: said", true),
+    ] {
+        let backend = RawBackend::listen();
+        let proxy = Proxy::fronting_addresses([backend.address]).affinity("\"cookie\"");
+        let proxy = proxy.start().await;
+        let mut client = proxy.raw().await;
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        let mut served = backend.accept().await;
+        served.head().await;
+        served
+            .send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{line}\r\n\r\n"
+            ))
+            .await;
+        let head = client.head().await;
+        assert_eq!(header(&head, "set-cookie").is_some(), is_set, "{line}");
+    }
 }

@@ -78,11 +78,11 @@ async fn what_is_meant_for_us_does_not_reach_the_client() {
 async fn a_client_can_nominate_its_own_headers_but_not_ours() {
     let head = seen(
         |proxy| proxy,
-        "Cookie: a=b\r\nConnection: x-forwarded-for, cookie, host, forwarded\r\n",
+        "X-Mine: a\r\nConnection: x-forwarded-for, x-mine, forwarded, via\r\n",
     )
     .await;
-    assert_eq!(header(&head, "cookie"), None);
-    assert_eq!(header(&head, "host"), Some("test:81"));
+    assert_eq!(header(&head, "x-mine"), None);
+    assert!(header(&head, "via").is_some());
     assert_eq!(header(&head, "x-forwarded-for"), Some("127.0.0.1"));
     assert!(header(&head, "forwarded").is_some());
 }
@@ -156,6 +156,8 @@ async fn what_a_trusted_proxy_says_is_kept_and_appended_to() {
     );
     assert_eq!(header(&head, "x-forwarded-proto"), Some("https"));
     assert_eq!(header(&head, "x-forwarded-host"), Some("shop.test"));
+    assert_eq!(header(&head, "x-forwarded-port"), Some("443"));
+    assert_eq!(header(&head, "x-real-ip"), Some("1.2.3.4"));
 }
 
 #[tokio::test]
@@ -163,7 +165,7 @@ async fn a_trusted_proxy_may_speak_through_forwarded() {
     let head = seen(trusting("forwarded"), CLAIMED).await;
     assert_eq!(
         header(&head, "forwarded"),
-        Some("for=7.7.7.7;proto=https, for=127.0.0.1;host=\"test:81\";proto=http")
+        Some("for=7.7.7.7;proto=https, for=127.0.0.1;host=\"test:81\";proto=https")
     );
 }
 
@@ -172,11 +174,12 @@ async fn what_a_client_forged_in_the_other_header_is_replaced_by_whom_we_believe
     let head = seen(trusting("x-forwarded-for"), CLAIMED).await;
     assert_eq!(
         header(&head, "forwarded"),
-        Some("for=1.2.3.4;host=\"test:81\";proto=http")
+        Some("for=1.2.3.4;host=shop.test;proto=https")
     );
     let head = seen(trusting("forwarded"), CLAIMED).await;
     assert_eq!(header(&head, "x-forwarded-for"), Some("7.7.7.7"));
-    assert_eq!(header(&head, "x-forwarded-proto"), Some("http"));
+    assert_eq!(header(&head, "x-real-ip"), Some("7.7.7.7"));
+    assert_eq!(header(&head, "x-forwarded-proto"), Some("https"));
     assert_eq!(header(&head, "x-forwarded-host"), Some("test:81"));
 }
 
@@ -218,4 +221,185 @@ async fn an_absolute_target_passes_as_a_path() {
         );
         assert_eq!(header(&head, "host"), Some("test:81"));
     }
+}
+
+/// Headers in which a client may say that it is somebody else, or asks for something else.
+const FORGED: [&str; 32] = [
+    "X-Forwarded",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-User",
+    "X-Forwarded-Client-Cert",
+    "X_Forwarded_For",
+    "X-Forwarded_Proto",
+    "X_Real_Ip",
+    "X-Client-IP",
+    "X_Client_IP",
+    "True-Client-IP",
+    "Client-IP",
+    "X-Cluster-Client-IP",
+    "CF-Connecting-IP",
+    "Fastly-Client-IP",
+    "X-ProxyUser-Ip",
+    "X-Originating-IP",
+    "X-Remote-Addr",
+    "Forwarded-For",
+    "Front-End-Https",
+    "X-Url-Scheme",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X_Rewrite_URL",
+    "X-Host",
+    "X-Original-Host",
+    "Client-Cert",
+    "X-SSL-Client-Verify",
+    "Proxy",
+    "X.Forwarded.For",
+];
+
+#[tokio::test]
+async fn nobody_becomes_somebody_else_by_any_header() {
+    for name in FORGED {
+        let head = seen(|proxy| proxy, &format!("{name}: 6.6.6.6\r\nX-Stays: 1\r\n")).await;
+        assert!(!head.contains("6.6.6.6"), "{name} in {head}");
+        assert_eq!(header(&head, "x-stays"), Some("1"), "{name}");
+        assert_eq!(header(&head, "x-real-ip"), Some("127.0.0.1"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_it_in_one_header_and_nothing_else_in_others() {
+    let lines = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n\
+        CF-Connecting-IP: 1.1.1.1\r\nTrue-Client-IP: 6.6.6.6\r\nFront-End-Https: on\r\n\
+        X-Forwarded-Ssl: off\r\nX-Forwarded-Prefix: /a\r\nX-Original-URL: /admin\r\n\
+        X_Forwarded_For: 6.6.6.6\r\nProxy: http://evil.test\r\n";
+    let head = seen(trusting("x-forwarded-for"), lines).await;
+    assert_eq!(header(&head, "cf-connecting-ip"), Some("1.1.1.1"));
+    assert_eq!(header(&head, "front-end-https"), Some("on"));
+    assert_eq!(header(&head, "x-forwarded-prefix"), Some("/a"));
+    for name in [
+        "true-client-ip",
+        "x-forwarded-ssl",
+        "x-original-url",
+        "x_forwarded_for",
+        "proxy",
+    ] {
+        assert_eq!(header(&head, name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_header_agrees_on_scheme_host_and_port() {
+    let lines = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n\
+        X-Forwarded-Host: shop.test\r\nX-Forwarded-Port: 8443\r\n";
+    let head = seen(trusting("x-forwarded-for"), lines).await;
+    assert_eq!(header(&head, "x-forwarded-proto"), Some("https"));
+    assert_eq!(header(&head, "x-forwarded-host"), Some("shop.test"));
+    assert_eq!(header(&head, "x-forwarded-port"), Some("8443"));
+    assert_eq!(
+        header(&head, "forwarded"),
+        Some("for=1.1.1.1;host=\"shop.test:8443\";proto=https")
+    );
+    let lines = "Forwarded: for=1.1.1.1;proto=https;host=\"shop.test:8443\"\r\n";
+    let head = seen(trusting("forwarded"), lines).await;
+    assert_eq!(header(&head, "x-forwarded-proto"), Some("https"));
+    assert_eq!(header(&head, "x-forwarded-host"), Some("shop.test:8443"));
+    assert_eq!(header(&head, "x-forwarded-port"), Some("8443"));
+    assert_eq!(header(&head, "x-real-ip"), Some("1.1.1.1"));
+}
+
+#[tokio::test]
+async fn a_mapped_network_is_the_ipv4_network_that_it_means() {
+    let trusting = |proxy: ProxyBuilder| {
+        proxy.config("[server]\ntrusted_proxies = [\"::ffff:127.0.0.0/104\"]")
+    };
+    let head = seen(trusting, "X-Forwarded-For: 1.1.1.1\r\n").await;
+    assert_eq!(header(&head, "x-real-ip"), Some("1.1.1.1"));
+}
+
+#[tokio::test]
+async fn names_with_underscores_pass_by_choice_alone() {
+    let line = "X_Request_Id: 7\r\nContent_Length: 5\r\n";
+    let head = seen(|proxy| proxy, line).await;
+    assert_eq!(header(&head, "x_request_id"), None);
+    assert_eq!(header(&head, "content_length"), None);
+    let head = seen(|proxy| proxy.config("[limits]\nunderscores = true"), line).await;
+    assert_eq!(header(&head, "x_request_id"), Some("7"));
+    let answer = answered("X_Request_Id: 7\r\n").await;
+    assert_eq!(header(&answer, "x_request_id"), Some("7"));
+}
+
+#[tokio::test]
+async fn nobody_becomes_somebody_else_in_trailers() {
+    let backend = RawBackend::listen();
+    let proxy = Proxy::fronting_addresses([backend.address]).start().await;
+    let mut client = proxy.raw().await;
+    let names = "X-Forwarded-For, X_Real_IP, True-Client-IP, X-Checksum";
+    client
+        .send(format!(
+            "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nTrailer: {names}\r\n\r\n\
+             4\r\nbody\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\n\
+             True-Client-IP: 6.6.6.6\r\nX-Checksum: 42\r\n\r\n"
+        ))
+        .await;
+    let mut served = backend.accept().await;
+    served.head().await;
+    assert_eq!(served.chunk().await, "body");
+    assert_eq!(served.chunk().await, "");
+    assert_eq!(served.line().await, "x-checksum: 42");
+    assert_eq!(served.line().await, "");
+}
+
+#[tokio::test]
+async fn a_request_says_through_whom_it_has_come() {
+    let head = seen(|proxy| proxy, "Via: 1.0 fred\r\n").await;
+    let via = headers(&head, "via");
+    assert_eq!(via.len(), 2, "{head}");
+    assert_eq!(via[0], "1.0 fred");
+    assert!(via[1].starts_with("1.1 longwire-"), "{head}");
+    let named = |proxy: ProxyBuilder| proxy.config("[server]\nvia = \"edge\"");
+    let head = seen(named, "").await;
+    assert!(
+        header(&head, "via").unwrap().starts_with("1.1 edge-"),
+        "{head}"
+    );
+    let unnamed = |proxy: ProxyBuilder| proxy.config("[server]\nvia = \"off\"");
+    let head = seen(unnamed, "").await;
+    assert_eq!(header(&head, "via"), None);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_back_ends_with_508() {
+    // A port that something else forwards back to the proxy, as a load balancer might.
+    let backend = RawBackend::listen();
+    let proxy = Proxy::fronting_addresses([backend.address]).start().await;
+    for upgrade in [
+        "",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    ] {
+        let mut client = proxy.raw().await;
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: test\r\n{upgrade}\r\n"))
+            .await;
+        let head = backend.accept().await.head().await;
+        let mut again = proxy.raw().await;
+        again.send(head).await;
+        let answer = again.head().await;
+        assert!(answer.starts_with("HTTP/1.1 508"), "{answer}");
+        backend.has_no_more_visitors().await;
+    }
+}
+
+#[tokio::test]
+async fn proxies_of_one_name_may_stand_in_a_row() {
+    let backend = RawBackend::listen();
+    let inner = Proxy::fronting_addresses([backend.address]).start().await;
+    let outer = Proxy::fronting_addresses([inner.address]).start().await;
+    let mut client = outer.raw().await;
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let head = backend.accept().await.head().await;
+    assert_eq!(headers(&head, "via").len(), 2, "{head}");
 }

@@ -47,6 +47,14 @@ async fn a_request_has_one_host() {
             "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: test/path\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: user@test\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: test:abc\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: test:65536\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: test:+80\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: test:80:80\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: :80\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: [::1]:abc\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: [test]\r\n\r\n",
+            "GET / HTTP/1.0\r\nHost: test:abc\r\n\r\n",
         ],
     )
     .await;
@@ -315,4 +323,46 @@ async fn a_head_has_its_limits() {
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
     backend.has_no_more_visitors().await;
+}
+
+#[tokio::test]
+async fn a_client_cannot_nominate_what_is_meant_for_the_backend() {
+    for names in [
+        "Authorization",
+        "close, Cookie",
+        "Host",
+        "content-length",
+        "Origin",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Protocol",
+    ] {
+        let get = format!("GET / HTTP/1.1\r\nHost: test\r\nConnection: {names}\r\n\r\n");
+        is_refused(400, &get).await;
+        let handshake = format!(
+            "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: Upgrade, {names}\r\n\r\n"
+        );
+        is_refused(400, &handshake).await;
+    }
+}
+
+#[tokio::test]
+async fn no_method_shows_a_request_to_whoever_made_its_sender_ask() {
+    for method in ["TRACE", "TRACK", "trace"] {
+        let (backend, proxy) = between().await;
+        let mut client = proxy.raw().await;
+        client
+            .send(format!(
+                "{method} / HTTP/1.1\r\nHost: test\r\nCookie: a=b\r\n\r\n"
+            ))
+            .await;
+        let answer = client.message().await;
+        assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+        assert!(
+            header(&answer, "allow").unwrap().contains("GET"),
+            "{answer}"
+        );
+        assert!(!answer.contains("a=b"), "{answer}");
+        backend.has_no_more_visitors().await;
+    }
 }

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use super::{
     reading::Reported,
     section::Section,
-    values::{MANY, integer, positive, size},
+    values::{MANY, boolean, integer, positive, size},
 };
 
 /// `[limits]`: how much of everything is allowed at once.
@@ -21,6 +21,8 @@ pub struct Limits {
     pub request_headers: usize,
     /// Idle connections kept to one backend by one worker. Default: 32; 0 keeps none.
     pub backend_idle: usize,
+    /// Whether header names with a `_` pass, which some servers do not tell from a `-`. Default: no.
+    pub underscores: bool,
 }
 
 impl Limits {
@@ -31,6 +33,7 @@ impl Limits {
             request_head: section.or("request_head", |field| size(field, heads), 64 * 1024),
             request_headers: section.or("request_headers", |field| integer(field, 1..=1000), 100),
             backend_idle: section.or("backend_idle", |field| integer(field, 0..=MANY), 32),
+            underscores: section.or("underscores", boolean, false),
         })
     }
 }

@@ -147,7 +147,7 @@ impl Body for Upload {
         ready!(self.gate.poll_open(cx));
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
         self.progress.saw(&frame);
-        frame.map_err(BodyError::from)
+        frame.map_ok(clean).map_err(BodyError::from)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -157,6 +157,14 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+/// A frame of a request's body without what nobody may say in trailers.
+fn clean(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::clean_trailers(trailers);
+    }
+    frame
 }
 
 /// A response's body on its way to the client.

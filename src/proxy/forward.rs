@@ -19,7 +19,7 @@ use tracing::debug;
 use super::{
     Exchange,
     body::{Carrier, Download, Home, Progress, ReplyBody, Upload},
-    headers,
+    caching, headers,
     login::{self, Login},
     reply::Rejection,
 };
@@ -191,7 +191,10 @@ impl Exchange<'_> {
         }
         // Ours, whatever the backend's is (RFC 9110, section 6.2).
         head.version = Version::HTTP_11;
-        if let Some(cookie) = selected.cookie {
+        // A cookie in a cache would bind everybody who is served from it to one backend.
+        if let Some(cookie) = selected.cookie
+            && !caching::is_for_all(&head.headers)
+        {
             head.headers.append(SET_COOKIE, cookie);
         }
         head.extensions.clear();

@@ -4,19 +4,21 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN,
+        PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
 };
 
-use super::client::Client;
+use super::{claims::Claim, client::Client};
 use crate::{config::TrustedHeader, websocket::handshake::has_token};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Takes out what is meant for the next hop only: the headers that `Connection` nominates and the
 /// known ones (RFC 9110, section 7.6.1).
@@ -41,6 +43,15 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// Whether the sender of a message ends the connection after it.
 pub(super) fn announces_close(headers: &HeaderMap) -> bool {
     has_token(headers, &CONNECTION, "close")
+}
+
+/// Whether `Connection` nominates what is meant for the backend (RFC 9110, section 7.6.1): then it
+/// would see another request than the one that was judged here, without its credentials, its origin
+/// or its handshake.
+pub(super) fn nominates_end_to_end(headers: &HeaderMap) -> bool {
+    const MEANT: [HeaderName; 5] = [AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, ORIGIN];
+    let mut names = nominated(headers).into_iter();
+    names.any(|name| MEANT.contains(&name) || name.as_str().starts_with("sec-websocket-"))
 }
 
 /// Whether the sender of a request takes trailers (RFC 9110, section 10.1.4).
@@ -92,31 +103,67 @@ pub(super) fn announce_close(headers: &mut HeaderMap) {
 }
 
 /// Writes who the client is and how it came, behind what trusted proxies have written in the
-/// header that is believed. What stands elsewhere anyone may have written: it is taken out.
-pub(super) fn write_forwarded(headers: &mut HeaderMap, client: &Client, host: &str) {
-    if !client.is_named_in(TrustedHeader::XForwardedFor) {
-        for name in [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST] {
-            headers.remove(name);
+/// header that is believed. What stands elsewhere, or says something else, is taken out. `target` is
+/// what the request asks for.
+pub(super) fn write_forwarded(headers: &mut HeaderMap, client: &Client, target: &str) {
+    let chains = [
+        (X_FORWARDED_FOR, TrustedHeader::XForwardedFor),
+        (FORWARDED, TrustedHeader::Forwarded),
+    ];
+    retain(headers, |name, value| {
+        if let Some((_, header)) = chains.iter().find(|(chain, _)| chain == name) {
+            return client.is_named_in(*header);
         }
-    }
-    if !client.is_named_in(TrustedHeader::Forwarded) {
-        headers.remove(FORWARDED);
-    }
+        let claim = Claim::of(name.as_str());
+        claim.is_none_or(|claim| client.may_say(name.as_str(), claim, value, target))
+    });
     let seen = client.seen_by_us(TrustedHeader::XForwardedFor);
     append_to_list(headers, X_FORWARDED_FOR, &seen.to_string());
-    let proto = if client.over_tls() { "https" } else { "http" };
+    append_to_list(headers, FORWARDED, &forwarded(client));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    headers.insert(X_FORWARDED_PORT, HeaderValue::from(client.port()));
+    for (name, value) in [
+        (X_FORWARDED_HOST, client.host()),
+        (X_REAL_IP, &client.ip().to_string()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Our element of `Forwarded` (RFC 7239).
+fn forwarded(client: &Client) -> String {
     let seen = client.seen_by_us(TrustedHeader::Forwarded);
-    let forwarded = if seen.is_ipv6() {
-        format!("for=\"[{seen}]\";host={};proto={proto}", quoted(host))
+    let host = quoted(&client.host_and_port());
+    let proto = client.scheme();
+    if seen.is_ipv6() {
+        format!("for=\"[{seen}]\";host={host};proto={proto}")
     } else {
-        format!("for={seen};host={};proto={proto}", quoted(host))
-    };
-    append_to_list(headers, FORWARDED, &forwarded);
-    // The first proxy has seen what the client asked for.
-    let proto = HeaderValue::from_static(proto);
-    headers.entry(X_FORWARDED_PROTO).or_insert(proto);
-    if let Ok(host) = HeaderValue::from_str(host) {
-        headers.entry(X_FORWARDED_HOST).or_insert(host);
+        format!("for={seen};host={host};proto={proto}")
+    }
+}
+
+/// Takes out of a request's trailers what some servers would take for its headers: those that say
+/// who the client is, and those with a `_` in their name.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    remove_underscores(trailers);
+    retain(trailers, |name, _| Claim::of(name.as_str()).is_none());
+}
+
+/// Takes out the headers with a `_` in their name, which some servers do not tell from a `-`.
+pub(super) fn remove_underscores(headers: &mut HeaderMap) {
+    retain(headers, |name, _| !name.as_str().contains('_'));
+}
+
+/// Leaves the headers of which `keeps` holds for every value.
+fn retain(headers: &mut HeaderMap, keeps: impl Fn(&HeaderName, &[u8]) -> bool) {
+    let dropped = headers
+        .iter()
+        .filter(|(name, value)| !keeps(name, value.as_bytes()))
+        .map(|(name, _)| name.clone());
+    for name in dropped.collect::<Vec<_>>() {
+        headers.remove(name);
     }
 }
 

@@ -3,7 +3,9 @@
 pub mod access;
 mod admission;
 mod body;
-mod client;
+mod caching;
+mod claims;
+pub mod client;
 pub mod counts;
 mod forward;
 mod handshake;
@@ -19,6 +21,7 @@ mod route;
 mod target;
 mod terms;
 mod upgrade;
+mod via;
 
 use std::{
     net::SocketAddr,
@@ -88,7 +91,7 @@ pub const LAST_CALL: Duration = Duration::from_secs(1);
 /// A request that has been read and checked.
 struct Arrival<'r> {
     connection: &'r Arc<Connection>,
-    client: Client,
+    client: &'r Client,
     target: Target,
     record: &'r Arc<Record>,
 }
@@ -210,7 +213,7 @@ impl Exchange<'_> {
     fn asker<'r>(&self, request: &'r request::Parts) -> Asker<'r> {
         Asker {
             ip: self.arrival.client.ip(),
-            over_tls: self.arrival.connection.over_tls,
+            over_tls: self.arrival.client.is_over_tls(),
             headers: &request.headers,
             uri: &request.uri,
         }

@@ -107,7 +107,7 @@ impl Exchange<'_> {
                 offer: offer.clone(),
                 agreed: Agreed::default(),
                 ip: self.arrival.client.ip(),
-                over_tls: self.arrival.connection.over_tls,
+                over_tls: self.arrival.client.is_over_tls(),
                 label: Arc::clone(&self.route.label),
                 limit: self.terms.timeouts.handshake,
                 buffer,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION},
+    header::{ALLOW, CONTENT_TYPE, SEC_WEBSOCKET_VERSION},
 };
 use http_body_util::Full;
 
@@ -28,6 +28,12 @@ pub(super) enum Rejection {
     /// Nobody can tell what the path is, and it may be that of a route of its own.
     #[error("{0}")]
     BadPath(path::Unknown),
+    /// The method would show a request to whoever made its sender ask.
+    #[error("this method is not served here")]
+    Method,
+    /// The request has come through this proxy before.
+    #[error("the request has come through this proxy before: a backend leads back here")]
+    Loop,
     /// The request names a transfer coding that we do not speak.
     #[error("a transfer coding other than chunked")]
     TransferCoding,
@@ -99,6 +105,8 @@ impl Rejection {
             Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
             Self::BadRequest(_) | Self::BadPath(_) | Self::BadOffer(_) => StatusCode::BAD_REQUEST,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Crowded(Crowded {
@@ -122,7 +130,10 @@ impl Rejection {
     /// What it is called in metrics.
     pub(super) fn reason(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) | Self::BadPath(_) | Self::TransferCoding => "bad_request",
+            Self::BadRequest(_) | Self::BadPath(_) | Self::Method | Self::TransferCoding => {
+                "bad_request"
+            }
+            Self::Loop => "loop",
             Self::BodyTimedOut => "body_timed_out",
             Self::BadOffer(_) => "bad_offer",
             Self::NoRoute => "no_route",
@@ -155,6 +166,7 @@ impl Rejection {
         let body = match self {
             Self::BadRequest(_)
             | Self::BadPath(_)
+            | Self::Method
             | Self::TransferCoding
             | Self::BadOffer(_)
             | Self::NoRoute => {
@@ -174,6 +186,10 @@ impl Rejection {
             Self::BadOffer(BadOffer::Version) => {
                 headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 switch_to_websocket(headers);
+            }
+            Self::Method => {
+                let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+                headers.insert(ALLOW, HeaderValue::from_static(methods));
             }
             // What follows on such a connection may not be what it seems.
             Self::BadRequest(_)

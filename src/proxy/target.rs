@@ -1,10 +1,12 @@
 //! What a request is for: its host, agreed on by all parts of the request that name one.
 
+use std::net::Ipv6Addr;
+
 use http::{
     HeaderValue, Method, Uri, Version,
     header::{EXPECT, HOST},
     request,
-    uri::Authority,
+    uri::{Authority, PathAndQuery},
 };
 
 use super::{Exchange, headers, reply::Rejection};
@@ -25,11 +27,21 @@ impl Target {
         if request.method == Method::CONNECT {
             return Err(Rejection::BadRequest("CONNECT is not served here"));
         }
+        if shows_requests(&request.method) {
+            return Err(Rejection::Method);
+        }
+        if headers::nominates_end_to_end(&request.headers) {
+            let why = "a Connection that names what is not for the next hop alone";
+            return Err(Rejection::BadRequest(why));
+        }
         if headers::has_foreign_coding(&request.headers) {
             return Err(Rejection::TransferCoding);
         }
         let mut hosts = request.headers.get_all(HOST).iter();
-        let host = hosts.next().map(authority).transpose()?;
+        let host = hosts
+            .next()
+            .map(|host| authority(host.as_bytes()))
+            .transpose()?;
         if hosts.next().is_some() {
             return Err(Rejection::BadRequest("more than one Host"));
         }
@@ -51,7 +63,7 @@ impl Target {
     }
 
     /// The host as backends see it unless the route sets another.
-    fn authority(&self) -> &str {
+    pub(super) fn authority(&self) -> &str {
         // A client of HTTP/1.0 need not name a host, but we speak HTTP/1.1 to backends.
         self.authority
             .as_ref()
@@ -59,11 +71,43 @@ impl Target {
     }
 }
 
-fn authority(host: &HeaderValue) -> Result<Authority, Rejection> {
-    let authority = Authority::try_from(host.as_bytes()).ok();
+/// Whether a method answers with the request, and so with what a proxy has written into it or a
+/// script is not to see. `TRACK` is another name of `TRACE`, and some servers take any case.
+fn shows_requests(method: &Method) -> bool {
+    let method = method.as_str();
+    ["TRACE", "TRACK"]
+        .iter()
+        .any(|name| method.eq_ignore_ascii_case(name))
+}
+
+/// A host that a request names, with a port or without (RFC 9110, section 7.2).
+///
+/// # Errors
+/// If it is none, or its port is not.
+pub(super) fn authority(host: &[u8]) -> Result<Authority, Rejection> {
+    let authority = Authority::try_from(host).ok();
     authority
         .filter(|authority| !authority.as_str().contains('@'))
+        .filter(has_host_and_port)
         .ok_or(Rejection::BadRequest("a Host that is none"))
+}
+
+/// Whether an address in brackets is one, and behind a colon stands a port or nothing (RFC 3986,
+/// sections 3.2.2 and 3.2.3).
+fn has_host_and_port(authority: &Authority) -> bool {
+    let host = authority.host();
+    let is_address = match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty(),
+    };
+    let rest = &authority.as_str()[host.len()..];
+    let is_port = |port: &str| {
+        port.is_empty()
+            || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    is_address && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 impl Exchange<'_> {
@@ -75,7 +119,14 @@ impl Exchange<'_> {
             headers::take_trailers(&mut head.headers);
         }
         let authority = self.arrival.target.authority();
-        headers::write_forwarded(&mut head.headers, &self.arrival.client, authority);
+        if !self.terms.limits.underscores {
+            headers::remove_underscores(&mut head.headers);
+        }
+        let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        if let Some(via) = &self.terms.via {
+            via.write(&mut head.headers, head.version);
+        }
+        headers::write_forwarded(&mut head.headers, &self.arrival.client, target);
         let host = self.route.set_host.clone();
         let host = host.or_else(|| HeaderValue::from_str(authority).ok());
         if let Some(host) = host {

@@ -21,6 +21,7 @@ use super::{
     reply::Rejection,
     route::{Pools, Routes},
     target::Target,
+    via::Via,
 };
 use crate::{
     config::{Config, Limits, Timeouts, TrustedProxies},
@@ -38,6 +39,9 @@ pub(super) struct Terms {
     pub(super) pools: Box<[Arc<Pool>]>,
     pub(super) registry: Arc<Registry>,
     trusted: TrustedProxies,
+    /// What tells this proxy from all others, whatever its configuration is.
+    token: u64,
+    pub(super) via: Option<Via>,
     pub(super) admission: Arc<Admission>,
     pub(super) retry_after: RetryAfter,
     pub(super) timeouts: Timeouts,
@@ -58,6 +62,7 @@ impl Terms {
         registry: Arc<Registry>,
         counts: Arc<Counts>,
     ) -> Self {
+        let token = rand::random();
         Self {
             routes: Routes::new(config, pools, now, &registry, &counts),
             nowhere: counts.nowhere(),
@@ -65,6 +70,8 @@ impl Terms {
             pools: pools.into(),
             registry,
             trusted: config.server.trusted_proxies.clone(),
+            token,
+            via: via(config, token),
             admission: Admission::new(&config.admission),
             retry_after: RetryAfter::from(config.admission.retry_after),
             timeouts: config.timeouts,
@@ -77,6 +84,8 @@ impl Terms {
     pub(super) fn after(before: &Self, config: &Config, pools: &[Arc<Pool>], now: &Pools) -> Self {
         let registry = Arc::clone(&before.registry);
         let mut terms = Self::new(config, pools, now, registry, Arc::clone(&before.counts));
+        terms.token = before.token;
+        terms.via = via(config, before.token);
         terms.admission = Admission::after(&before.admission, &config.admission);
         terms
     }
@@ -89,20 +98,21 @@ impl Terms {
     ) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let keeps_body_back = headers::expects_continue(&parts.headers) && !body.is_end_stream();
-        let client = Client::of(
+        let target = Target::of(&parts);
+        let client = Client::new(
             connection.peer,
             connection.over_tls,
+            target.as_ref().map_or("", Target::authority),
             &parts.headers,
             &self.trusted,
         );
-        let target = Target::of(&parts);
         let host = target.as_ref().map_or("", Target::host);
         let record = self.access.request(&parts, &client, host);
         let answered = match target {
             Ok(target) => {
                 let arrival = Arrival {
                     connection,
-                    client,
+                    client: &client,
                     target,
                     record: &record,
                 };
@@ -130,6 +140,13 @@ impl Terms {
         body: Incoming,
         arrival: Arrival<'_>,
     ) -> Result<Response<ReplyBody>, Rejection> {
+        if self
+            .via
+            .as_ref()
+            .is_some_and(|via| via.is_in(&parts.headers))
+        {
+            return Err(Rejection::Loop);
+        }
         let offer = Offer::of(&parts);
         if !matches!(offer, Ok(None)) {
             arrival.record.asks_for_websocket();
@@ -151,6 +168,11 @@ impl Terms {
             None => exchange.forward(parts, body).await,
         }
     }
+}
+
+/// The element of `Via` that `config` asks for.
+fn via(config: &Config, token: u64) -> Option<Via> {
+    config.server.via.as_ref().map(|name| Via::new(name, token))
 }
 
 /// Our own response to a request that no backend has answered.

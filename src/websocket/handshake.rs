@@ -64,6 +64,9 @@ pub enum BadAnswer {
     /// `Connection` does not contain `upgrade`.
     #[error("its Connection does not contain upgrade")]
     Connection,
+    /// `Connection` names a header of the handshake, which then is not for the client.
+    #[error("its Connection names a header of the handshake")]
+    Nominated,
     /// `Sec-WebSocket-Accept` is not what the key asks for.
     #[error("its Sec-WebSocket-Accept does not fit the key")]
     Accept,
@@ -134,6 +137,9 @@ impl Offer {
         }
         if !has_token(headers, &CONNECTION, "upgrade") {
             return Err(BadAnswer::Connection);
+        }
+        if tokens(headers, &CONNECTION).any(is_of_handshake) {
+            return Err(BadAnswer::Nominated);
         }
         if only(headers, &SEC_WEBSOCKET_ACCEPT) != Some(&self.accept) {
             return Err(BadAnswer::Accept);
@@ -272,6 +278,11 @@ fn asks_for_websocket(request: &request::Parts) -> bool {
         && request.version == Version::HTTP_11
         && has_token(&request.headers, &UPGRADE, "websocket")
         && has_token(&request.headers, &CONNECTION, "upgrade")
+}
+
+fn is_of_handshake(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(b"sec-websocket-")
 }
 
 fn is_websocket(value: &HeaderValue) -> bool {

@@ -35,7 +35,7 @@ pub use self::ip::Hold;
 pub struct Asker<'r> {
     /// The client's address, as far as it can be believed.
     pub ip: IpAddr,
-    /// Whether it came over TLS.
+    /// Whether it came over TLS, be it to a proxy that is believed.
     pub over_tls: bool,
     /// The request's headers.
     pub headers: &'r HeaderMap,
