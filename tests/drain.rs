@@ -401,3 +401,46 @@ async fn nobody_is_closed_in_maintenance_even_if_it_is_down() {
     sleep(Duration::from_secs(3)).await;
     assert_eq!(client.echo("still here").await, "still here");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_sends_before_it_knows_reaches_its_backend_in_front_of_its_close() {
+    let mut pair = Pair::open_through(|proxy| proxy.pool("drain.over = \"1s\"")).await;
+    intend(&pair.proxy, 0, Intent::Draining);
+    let told = pair.client.frame().await.unwrap();
+    assert_eq!(told.close(), DRAINING);
+
+    // A round trip's worth of messages that were on their way when it was told, and its answer.
+    let numbered = (0..1_000).map(|number| format!("message {number}"));
+    let mut under_way = Vec::new();
+    for text in numbered.clone() {
+        under_way.extend(frame(0x81, text.as_bytes(), Role::Client));
+    }
+    under_way.extend(frame(0x88, &1012_u16.to_be_bytes(), Role::Client));
+    pair.client.send(&under_way).await;
+
+    for text in numbered {
+        let heard = pair.backend.frame().await.unwrap();
+        assert_eq!(heard.payload, text.as_bytes());
+    }
+    let close = pair.backend.frame().await.unwrap();
+    assert_eq!(close.close(), Some((CloseCode::SERVICE_RESTART, "")));
+    let answer = [
+        frame(0x81, b"nobody hears this", Role::Server),
+        frame(0x88, &1012_u16.to_be_bytes(), Role::Server),
+    ];
+    pair.backend.send(answer.concat()).await;
+    assert_eq!(pair.client.frame().await, None);
+    assert_eq!(pair.backend.frame().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_answer_leaves_its_backend_a_close_of_ours() {
+    let mut pair = Pair::open_through(|proxy| proxy.pool("drain.over = \"1s\"")).await;
+    intend(&pair.proxy, 0, Intent::Draining);
+    assert_eq!(pair.client.frame().await.unwrap().close(), DRAINING);
+    pair.client
+        .send(frame(0x81, b"one more", Role::Client))
+        .await;
+    assert_eq!(pair.backend.frame().await.unwrap().payload, b"one more");
+    assert_eq!(pair.backend.frame().await.unwrap().close(), DRAINING);
+}

@@ -38,6 +38,7 @@ mod removed;
 mod retries;
 mod routes;
 mod smuggling;
+mod stalled;
 mod stop;
 mod storm;
 mod succession;

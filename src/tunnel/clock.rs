@@ -141,6 +141,12 @@ impl Tick {
         Self(self.0.saturating_add(whole).saturating_add(1))
     }
 
+    /// The tick halfway to the one [after](Self::after) `duration`, and before that.
+    pub(super) fn halfway(self, duration: Duration) -> Self {
+        let half = u32::try_from(duration.as_secs() / 2).unwrap_or(u32::MAX);
+        Self(self.0.saturating_add(half.max(1)))
+    }
+
     /// How many seconds after `earlier` it is.
     pub(super) fn since(self, earlier: Self) -> u32 {
         self.0.get().saturating_sub(earlier.0.get())

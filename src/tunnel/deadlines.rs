@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{Cause, Ending, Tunnel, clock::Tick, keepalive::Due, registry::CloseOrder};
+use super::{Cause, Ending, Party, Tunnel, clock::Tick, keepalive::Due, registry::CloseOrder};
 use crate::websocket::CloseCode;
 
 static IDLE: CloseOrder = CloseOrder {
@@ -25,8 +25,11 @@ impl<C, B> Tunnel<C, B> {
         if is_past(self.upward.blocked(), self.policy.stall, now) && self.backend.takes {
             return self.cut_backend(Cause::Stalled, now);
         }
-        if self.closed.is_some() {
-            return false;
+        if self.gives_up_pipes(now) {
+            return true;
+        }
+        if let Some(closed) = self.closed {
+            return now >= self.closes_backend_at(closed) && self.upward.hurry_close();
         }
         if now >= self.lingers_until() {
             self.lose_backend(now);
@@ -87,7 +90,33 @@ impl<C, B> Tunnel<C, B> {
         let next = deadlines.into_iter().chain(stalls).min();
         // A ping that waits for a boundary is due already; it is looked at again in a second.
         let next = next.unwrap_or(Tick::NEVER).min(self.lingers_until());
-        next.min(lifetime).max(now)
+        let pipes = self.upward.pipe_due().min(self.downward.pipe_due());
+        let close = match self.closed {
+            Some(closed) if self.upward.has_prepared_close() => self.closes_backend_at(closed),
+            _ => Tick::NEVER,
+        };
+        next.min(lifetime).min(pipes).min(close).max(now)
+    }
+
+    /// When the backend of a tunnel that we close hears so from us, if the client has not said its
+    /// Close by then: halfway to the cut, so that both have as much time.
+    fn closes_backend_at(&self, closed: Tick) -> Tick {
+        closed.halfway(self.policy.close)
+    }
+
+    /// Gives up the pipes that stand still, and says whether that gave the pumps something to do.
+    fn gives_up_pipes(&mut self, now: Tick) -> bool {
+        let upward = now >= self.upward.pipe_due();
+        if upward && self.upward.give_up_pipe().is_err() {
+            let party = self.backend.takes_no_more(Party::Backend);
+            self.end(party, Cause::Reset, None, now);
+        }
+        let downward = now >= self.downward.pipe_due();
+        if downward && self.downward.give_up_pipe().is_err() {
+            let party = self.client.takes_no_more(Party::Client);
+            self.end(party, Cause::Reset, None, now);
+        }
+        upward || downward
     }
 
     /// When an ending tunnel is cut: what its peers still send postpones it, unless we closed.

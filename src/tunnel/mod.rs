@@ -130,10 +130,16 @@ impl<C, B> Tunnel<C, B> {
 
     /// Closes both sides on our account, unless they are about to end by themselves; that they do
     /// before long is seen to here too.
+    ///
+    /// The client is told at once. The backend hears its answer, behind all that the client had sent
+    /// before it knew; a Close of ours it hears only from a client that gives none in time. What the
+    /// backend sends meanwhile is for nobody: after a Close the client gets no more (RFC 6455,
+    /// section 5.5.1).
     fn close(&mut self, order: &CloseOrder, now: Tick) {
         if self.ending.is_none() {
-            self.upward.want_close((order.code, order.reason.clone()));
             self.downward.want_close((order.code, order.reason.clone()));
+            self.upward
+                .prepare_close((order.code, order.reason.clone()));
             self.end(Party::Proxy, order.cause, Some(order.code), now);
         }
         self.closed = Some(now);
@@ -284,6 +290,10 @@ where
                     .order()
                     .map_or(Cause::Shutdown, |order| order.cause);
                 self.end(Party::Proxy, cause, None, now);
+            }
+            if self.closed.is_some() && self.downward.is_ending() && self.upward.end_after_close() {
+                // Both have said their Close: what the client could still send is for nobody.
+                continue;
             }
             if let Some(ending) = self.ending
                 && (pumps.is_ready() || is_cut || now >= self.cut_at(ending))

@@ -14,8 +14,8 @@ use crate::stream::{Socket, some_bytes};
 /// What a destination has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// What the system moves, in front of everything else.
-    pipe: Option<Pipe>,
+    /// What the system moves, in front of everything else, and since when it has.
+    pipe: Option<(Pipe, Tick)>,
     /// Boxed, and only while there is something: in most tunnels nothing waits.
     waiting: Option<Box<BytesMut>>,
     /// Whether the destination may hold back what it took.
@@ -33,13 +33,13 @@ impl Outbox {
         }
     }
 
-    /// Has what is in `pipe` wait. To be called when nothing does.
-    pub(super) fn put_pipe(&mut self, pipe: Pipe) {
+    /// Has what is in `pipe` wait from `now` on. To be called when nothing does.
+    pub(super) fn put_pipe(&mut self, pipe: Pipe, now: Tick) {
         debug_assert!(self.waiting.is_none() && self.pipe.is_none());
         if pipe.is_empty() {
             pipe.give_back();
         } else {
-            self.pipe = Some(pipe);
+            self.pipe = Some((pipe, now));
         }
     }
 
@@ -81,13 +81,13 @@ impl Outbox {
         to: &mut D,
         now: Tick,
     ) -> Poll<io::Result<()>> {
-        while let Some(pipe) = &mut self.pipe {
+        while let Some((pipe, _)) = &mut self.pipe {
             let socket = to.bare().ok_or(io::ErrorKind::Unsupported)?;
             match pipe.poll_drain(cx, socket) {
                 Poll::Ready(moved) => {
                     some_bytes(moved?)?;
                     self.blocked = None;
-                    if let Some(pipe) = self.pipe.take_if(|pipe| pipe.is_empty()) {
+                    if let Some((pipe, _)) = self.pipe.take_if(|(pipe, _)| pipe.is_empty()) {
                         pipe.give_back();
                     }
                 }
@@ -130,7 +130,7 @@ impl Outbox {
     /// # Errors
     /// If the system does not give it back: what the destination is to get is incomplete then.
     pub(super) fn fetch(&mut self) -> io::Result<()> {
-        let Some(mut pipe) = self.pipe.take() else {
+        let Some((mut pipe, _)) = self.pipe.take() else {
             return Ok(());
         };
         let mut all = BytesMut::from(&pipe.read()?[..]);
@@ -174,6 +174,11 @@ impl Outbox {
     /// Bytes that wait, without those that the system moves.
     pub(super) fn len(&self) -> usize {
         self.waiting().len()
+    }
+
+    /// Since when a pipe has waited for the destination to take all that is in it, if one does.
+    pub(super) fn piped_since(&self) -> Option<Tick> {
+        self.pipe.as_ref().map(|(_, since)| *since)
     }
 
     /// Since when the destination has taken nothing of what waits for it, if it does not.

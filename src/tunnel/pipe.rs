@@ -33,12 +33,12 @@ pub(super) fn spare() -> usize {
     SPARE.with_borrow(Vec::len)
 }
 
-/// A pipe, and how much is in it.
+/// A pipe, and how much is in it: never more than its [capacity](CAPACITY).
 #[derive(Debug)]
 pub(super) struct Pipe {
     out: OwnedFd,
     into: OwnedFd,
-    filled: usize,
+    filled: u32,
 }
 
 impl Pipe {
@@ -78,7 +78,7 @@ impl Pipe {
         from: BareSocket<'_>,
         most: u64,
     ) -> Poll<io::Result<Option<u64>>> {
-        let room = CAPACITY.saturating_sub(self.filled);
+        let room = CAPACITY.saturating_sub(self.filled());
         if room == 0 {
             return Poll::Ready(Ok(None));
         }
@@ -90,7 +90,7 @@ impl Pipe {
                 moved => Ok(Some(moved?)),
             }
         }))?;
-        self.filled += moved.unwrap_or(0);
+        self.filled += moved.unwrap_or(0) as u32;
         Poll::Ready(Ok(moved.map(|moved| moved as u64)))
     }
 
@@ -104,9 +104,9 @@ impl Pipe {
         to: BareSocket<'_>,
     ) -> Poll<io::Result<usize>> {
         let moved = ready!(to.poll_writing(cx, |socket| {
-            Ok(splice(&self.out, None, socket, None, self.filled, FLAGS)?)
+            Ok(splice(&self.out, None, socket, None, self.filled(), FLAGS)?)
         }))?;
-        self.filled -= moved;
+        self.filled -= moved as u32;
         Poll::Ready(Ok(moved))
     }
 
@@ -115,12 +115,17 @@ impl Pipe {
     /// # Errors
     /// If the system does not give it back.
     pub(super) fn read(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.filled];
+        let mut bytes = vec![0; self.filled()];
         while self.filled > 0 {
-            let start = bytes.len() - self.filled;
-            self.filled -= some_bytes(read(&self.out, &mut bytes[start..])?)?;
+            let start = bytes.len() - self.filled();
+            self.filled -= some_bytes(read(&self.out, &mut bytes[start..])?)? as u32;
         }
         Ok(bytes)
+    }
+
+    /// Bytes that are in it.
+    pub(super) fn filled(&self) -> usize {
+        self.filled as usize
     }
 
     pub(super) fn is_empty(&self) -> bool {

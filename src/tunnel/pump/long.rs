@@ -4,6 +4,7 @@
 use std::{
     io,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use rustix::net::{RecvFlags, recv};
@@ -11,9 +12,12 @@ use rustix::net::{RecvFlags, recv};
 use super::{Failure, Phase, Pump, SCRATCH_LEN};
 use crate::{
     stream::{BareSocket, Socket},
-    tunnel::{counts::Here, pipe::Pipe, watch::LONG},
+    tunnel::{clock::Tick, counts::Here, pipe::Pipe, watch::LONG},
     websocket::frame::{FrameHeader, MAX_HEADER_LEN},
 };
+
+/// How long a pipe may wait until its destination has taken all that is in it.
+const STANDS_STILL: Duration = Duration::from_secs(1);
 
 /// What is to be done with the bytes that come next.
 pub(super) enum Step {
@@ -54,16 +58,17 @@ impl Pump {
         })
     }
 
-    /// Moves long frames, as many as are there, to where they wait for the destination.
+    /// Moves long frames, as many as are there, to where they wait for the destination, and says how
+    /// many bytes that were.
     pub(super) fn poll_move<S: Socket>(
         &mut self,
         cx: &mut Context<'_>,
         source: Option<&S>,
         here: Here<'_>,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Result<usize, Failure>> {
         let (Some(from), Ok(mut pipe)) = (source.and_then(Socket::bare), Pipe::take()) else {
             self.watch.expect_short();
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(0));
         };
         let filled = loop {
             let filled = pipe.poll_fill(cx, from, self.watch.scanner.remaining());
@@ -78,10 +83,10 @@ impl Pump {
                 break filled;
             }
         };
-        let is_empty = pipe.is_empty();
-        self.outbox.put_pipe(pipe);
+        let moved = pipe.filled();
+        self.outbox.put_pipe(pipe, here.now());
         match filled {
-            Poll::Pending if is_empty => return Poll::Pending,
+            Poll::Pending if moved == 0 => return Poll::Pending,
             Poll::Ready(Ok(Some(0))) => self.end(here),
             Poll::Ready(Err(_)) => {
                 self.end(here);
@@ -89,7 +94,24 @@ impl Pump {
             }
             Poll::Pending | Poll::Ready(Ok(_)) => {}
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(moved))
+    }
+
+    /// When the pipe that waits for the destination has stood still for long enough to be
+    /// [given up](Self::give_up_pipe); never if there is none.
+    pub(in crate::tunnel) fn pipe_due(&self) -> Tick {
+        let since = self.outbox.piped_since();
+        since.map_or(Tick::NEVER, |since| since.after(STANDS_STILL))
+    }
+
+    /// Takes what is in the pipe into memory, and reads the rest of the frame: a destination that
+    /// takes this little is to hold no files.
+    ///
+    /// # Errors
+    /// If that fails. Then the destination is lost.
+    pub(in crate::tunnel) fn give_up_pipe(&mut self) -> io::Result<()> {
+        self.watch.expect_short();
+        self.fetch()
     }
 
     /// Begins the next frame if its header is there and says that it is long.

@@ -9,14 +9,17 @@ use std::{
     borrow::Cow,
     cell::RefCell,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
-use tokio::io::ReadBuf;
+use tokio::{io::ReadBuf, task::yield_now};
 
 pub(super) use self::change::Spare;
-use self::{long::Step, ours::Ping};
+use self::{
+    long::Step,
+    ours::{OwnClose, Ping},
+};
 use super::{
     clock::Tick,
     counts::{Here, Traffic},
@@ -30,6 +33,11 @@ use crate::{
 
 /// What is read at a time: one system call's worth of a large message.
 const SCRATCH_LEN: usize = 64 * 1024;
+
+/// The bytes after which a direction lets the worker's other tasks have their turn, up to one
+/// reading or one pipe more. As much as a fast socket brings costs a few dozen microseconds then,
+/// and the round over the other tasks next to nothing beside that.
+pub(super) const TURN: usize = 256 * 1024;
 
 thread_local! {
     /// What the tunnels of a worker read into, one after the other, so that none owns a buffer.
@@ -48,8 +56,8 @@ pub(super) struct Pump {
     /// What the destination has not taken yet. It ends where the scanner stands.
     outbox: Outbox,
     ping: Ping,
-    /// A Close of ours that waits for a boundary. Boxed, since hardly any tunnel has one now.
-    close: Option<Box<Farewell>>,
+    /// A Close of ours that has not gone. Boxed, since hardly any tunnel has one now.
+    close: Option<Box<OwnClose>>,
     /// What the destination is told if the source ends without a Close.
     farewell: &'static Farewell,
     spare: Spare,
@@ -118,8 +126,8 @@ impl Pump {
         here.count(passed);
     }
 
-    /// Moves bytes until one of the sides has to be waited for; ready when the end of the source
-    /// has been passed on. A side that is `None` is gone.
+    /// Moves bytes until one of the sides has to be waited for, or others are to have their turn;
+    /// ready when the end of the source has been passed on. A side that is `None` is gone.
     ///
     /// # Errors
     /// Each failure once; the pump is to be polled again, and goes on with what is left.
@@ -134,6 +142,7 @@ impl Pump {
         S: Socket + Unpin,
         D: Socket + Unpin,
     {
+        let mut moved = 0;
         loop {
             self.put_in_ours();
             let Some(to) = destination.as_deref_mut() else {
@@ -141,8 +150,11 @@ impl Pump {
                 if self.phase == Phase::Ended {
                     return Poll::Ready(Ok(()));
                 }
+                if moved >= TURN {
+                    return let_others_go_first(cx);
+                }
                 let from = source.as_deref_mut();
-                ready!(self.poll_read::<_, D>(cx, from, None, SCRATCH_LEN, here))?;
+                moved += ready!(self.poll_read::<_, D>(cx, from, None, SCRATCH_LEN, here))?;
                 continue;
             };
             ready!(self.outbox.poll_empty(cx, to, here.now())).map_err(|_| Failure::Destination)?;
@@ -150,13 +162,16 @@ impl Pump {
                 self.ping = Ping::Sent;
             }
             match self.phase {
+                Phase::Passing | Phase::Dropping if moved >= TURN => {
+                    return let_others_go_first(cx);
+                }
                 Phase::Passing | Phase::Dropping => {
                     let (from, to) = (source.as_deref_mut(), destination.as_deref_mut());
                     let (bare, other) = (from.as_deref(), to.as_deref());
-                    match ready!(self.poll_step(cx, bare, other, here)) {
+                    moved += match ready!(self.poll_step(cx, bare, other, here)) {
                         Step::Read(most) => ready!(self.poll_read(cx, from, to, most, here))?,
                         Step::Move => ready!(self.poll_move(cx, from.as_deref(), here))?,
-                    }
+                    };
                 }
                 Phase::Bereft | Phase::Keeping => return Poll::Pending,
                 Phase::Ending => {
@@ -200,7 +215,7 @@ impl Pump {
         self.outbox.holds_memory()
     }
 
-    /// Reads once, up to `most` bytes, and passes on what was read.
+    /// Reads once, up to `most` bytes, passes on what was read, and says how much that was.
     fn poll_read<S, D>(
         &mut self,
         cx: &mut Context<'_>,
@@ -208,14 +223,14 @@ impl Pump {
         destination: Option<&mut D>,
         most: usize,
         here: Here<'_>,
-    ) -> Poll<Result<(), Failure>>
+    ) -> Poll<Result<usize, Failure>>
     where
         S: Socket + Unpin,
         D: Socket + Unpin,
     {
         let Some(source) = source else {
             self.end(here);
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(0));
         };
         SCRATCH.with_borrow_mut(|scratch| {
             // What the scanner holds back goes in front of what follows it.
@@ -241,7 +256,7 @@ impl Pump {
                     return Poll::Ready(Err(Failure::Source));
                 }
             }
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(filled))
         })
     }
 
@@ -314,7 +329,7 @@ impl Pump {
             });
             let inside_frame = self.watch.scanner.is_inside_frame() || !held.is_empty();
             if !inside_frame && self.watch.close().is_none() {
-                self.put_in_close(self.farewell);
+                self.put_in_last_close();
             }
         }
         self.phase = Phase::Ending;
@@ -327,4 +342,15 @@ impl Pump {
             Phase::Bereft | Phase::Ending | Phase::Ended => Phase::Ended,
         };
     }
+}
+
+/// Ends a turn though there is more to do: whoever waits on this worker goes first, sockets that
+/// have become ready meanwhile among them.
+fn let_others_go_first<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // To wake the task at once would put it in front of what the sockets have to tell: the runtime
+    // asks these when it has nothing else to do, and now and then.
+    let yielding = pin!(yield_now());
+    // Once polled, it has told the runtime.
+    let _ = yielding.poll(cx);
+    Poll::Pending
 }

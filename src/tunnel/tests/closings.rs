@@ -29,12 +29,11 @@ async fn an_idle_tunnel_is_closed() {
         client.hears_close().await,
         (1001, "idle for too long".into())
     );
-    assert_eq!(
-        backend.hears_close().await,
-        (1001, "idle for too long".into())
-    );
-
     assert!((100..=102).contains(&seconds_since(start)));
+    client.close(1001).await;
+    assert_eq!(backend.hears_close().await, (1001, String::new()));
+    backend.close(1001).await;
+
     assert_eq!(tunnel.end().await, (Party::Proxy, Cause::Idle, Some(1001)));
 }
 
@@ -81,7 +80,7 @@ async fn an_old_tunnel_is_closed_however_lively_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_closes_both_sides_and_their_answers_end_it_at_once() {
+async fn an_order_closes_the_client_whose_answer_closes_the_backend_and_that_ends_it_at_once() {
     let start = Instant::now();
     let (mut client, mut backend, tunnel) = open(QUIET);
     client.say("before").await;
@@ -89,16 +88,25 @@ async fn an_order_closes_both_sides_and_their_answers_end_it_at_once() {
 
     close_all(&tunnel.registry, &SHUTDOWN);
 
-    assert_eq!(backend.hears_text().await, "before");
-    for peer in [&mut client, &mut backend] {
-        assert_eq!(peer.hears_close().await, (1001, "the proxy stops".into()));
-        peer.say("dropped").await;
-        peer.close(1000).await;
+    assert_eq!(client.hears_close().await, (1001, "the proxy stops".into()));
+    for text in ["under", "way"] {
+        client.say(text).await;
     }
+    client.close(1000).await;
+    for text in ["before", "under", "way"] {
+        assert_eq!(backend.hears_text().await, text);
+    }
+    assert_eq!(
+        backend.hears_close().await,
+        (1000, String::new()),
+        "the client's own"
+    );
+    backend.say("dropped").await;
+    backend.close(1000).await;
     assert_eq!(
         client.next().await,
         None,
-        "what is sent after our Close is dropped"
+        "after our Close nothing follows it"
     );
     assert_eq!(backend.next().await, None);
     let ended = tunnel.ended().await;
@@ -109,7 +117,12 @@ async fn an_order_closes_both_sides_and_their_answers_end_it_at_once() {
     assert_eq!(ended.end.code.unwrap().0, 1001);
     assert_eq!(
         ended.from_client,
-        traffic(12, 1),
+        traffic(12 + 11 + 9 + 8, 3),
+        "its Close, too"
+    );
+    assert_eq!(
+        ended.from_backend,
+        traffic(0, 0),
         "what was dropped does not count"
     );
     assert_eq!(seconds_since(start), 0);
@@ -124,8 +137,9 @@ async fn an_order_waits_for_the_end_of_a_frame() {
 
     close_all(&tunnel.registry, &SHUTDOWN);
     assert_eq!(client.hears_close().await.0, 1001);
+    pass(CLOSE - 1).await;
     client.send(&message[10..]).await;
-    client.close(1001).await;
+    client.say("too late").await;
 
     assert_eq!(backend.hears_text().await, "in one piece");
     assert_eq!(
@@ -133,6 +147,79 @@ async fn an_order_waits_for_the_end_of_a_frame() {
         (1001, "the proxy stops".into())
     );
     assert_eq!(backend.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_late_is_passed_on_until_the_backend_has_to_be_told() {
+    let (mut client, mut backend, tunnel) = open(QUIET);
+    close_all(&tunnel.registry, &SHUTDOWN);
+    client.hears_close().await;
+
+    pass(CLOSE / 2 - 1).await;
+    client.say("just in time").await;
+    assert_eq!(backend.hears_text().await, "just in time");
+    assert_eq!(
+        backend.hears_close().await,
+        (1001, "the proxy stops".into())
+    );
+    client.say("too late").await;
+    client.close(1001).await;
+    backend.close(1001).await;
+
+    assert_eq!(backend.next().await, None);
+    let stopped = (Party::Proxy, Cause::Shutdown, Some(1001));
+    assert_eq!(tunnel.end().await, stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_without_an_answer_leaves_the_backend_our_close() {
+    let (mut client, mut backend, tunnel) = open(QUIET);
+    close_all(&tunnel.registry, &SHUTDOWN);
+    client.hears_close().await;
+    client.say("last words").await;
+    drop(client);
+
+    assert_eq!(backend.hears_text().await, "last words");
+    assert_eq!(
+        backend.hears_close().await,
+        (1001, "the proxy stops".into())
+    );
+    drop(backend);
+    let stopped = (Party::Proxy, Cause::Shutdown, Some(1001));
+    assert_eq!(tunnel.end().await, stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_closes_by_itself_meanwhile_hears_the_client_out() {
+    let (mut client, mut backend, tunnel) = open(QUIET);
+    close_all(&tunnel.registry, &SHUTDOWN);
+    client.hears_close().await;
+    backend.close(1000).await;
+    settle().await;
+    client.say("still under way").await;
+    client.close(1001).await;
+
+    assert_eq!(backend.hears_text().await, "still under way");
+    assert_eq!(backend.hears_close().await.0, 1001);
+    assert_eq!(backend.next().await, None);
+    assert_eq!(client.next().await, None);
+    let stopped = (Party::Proxy, Cause::Shutdown, Some(1001));
+    assert_eq!(tunnel.end().await, stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_of_ours_is_in_time_however_short_that_is() {
+    for seconds in [1, 2, 3] {
+        let policy = Policy {
+            close: Duration::from_secs(seconds),
+            ..QUIET
+        };
+        let (mut client, mut backend, tunnel) = open(policy);
+        close_all(&tunnel.registry, &SHUTDOWN);
+        client.hears_close().await;
+        assert_eq!(backend.hears_close().await.0, 1001, "{seconds}");
+        assert!(tunnel.is_running());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,11 +250,11 @@ async fn one_tunnel_is_closed_or_cut_on_account_of_its_order() {
     };
     let (mut client, mut backend, tunnel) = open(QUIET);
     assert!(tunnel.registry.served_by(|_| true)[0].close(&DRAINING));
-    for peer in [&mut client, &mut backend] {
-        let told = peer.hears_close().await;
-        assert_eq!(told, (1012, "backend is draining".into()));
-        peer.close(1012).await;
-    }
+    let told = client.hears_close().await;
+    assert_eq!(told, (1012, "backend is draining".into()));
+    client.close(1012).await;
+    assert_eq!(backend.hears_close().await.0, 1012);
+    backend.close(1012).await;
     let told = (Party::Proxy, Cause::Draining, Some(1012));
     assert_eq!(tunnel.end().await, told);
 

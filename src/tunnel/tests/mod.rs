@@ -19,4 +19,5 @@ mod rescued_streams;
 mod rig;
 mod sockets;
 mod streams;
+mod turns;
 mod wandering;

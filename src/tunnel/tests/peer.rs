@@ -127,6 +127,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
+    /// What was received, and not taken note of yet.
+    pub(super) fn unread(self) -> Vec<u8> {
+        self.unread
+    }
+
     /// Answers pings and a Close as RFC 6455 asks for, and tells what else it heard.
     pub(super) async fn oblige(mut self) -> Vec<Frame> {
         let mut heard = Vec::new();
