@@ -131,7 +131,7 @@ async fn a_backend_that_opens_no_sound_websocket_is_down() {
         (
             "",
             Mood::Grants(&[("Upgrade", "h2c")], b""),
-            "its Upgrade is not websocket",
+            "its Upgrade is not the protocol that was asked for",
         ),
         (
             "",

@@ -29,6 +29,7 @@ mod listener;
 mod log;
 mod path;
 mod pool;
+mod protocols;
 mod reading;
 mod redact;
 mod reload;
@@ -74,6 +75,7 @@ pub use self::{
         NoneReady, OnDown, Pool, Question, Rebalance, RebalanceOrder, Retries, Returning, Statuses,
         WebsocketCheck,
     },
+    protocols::Protocols,
     reload::{Reload, Removed},
     route::{OnBackendLoss, Refusal, Route},
     secret::{Secret, Token},

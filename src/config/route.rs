@@ -12,6 +12,7 @@ use super::{
     host::{HostPattern, host_header},
     keepalive::{self, Keepalive},
     path,
+    protocols::Protocols,
     reading::Reported,
     section::{Section, Setting},
     values::{one_of, size, text},
@@ -32,6 +33,9 @@ pub struct Route {
     pub set_host: Option<HeaderValue>,
     /// When tunnels of this route are pinged: its own keys over those of `[keepalive]`.
     pub keepalive: Keepalive,
+    /// `upgrades`: the protocols besides WebSocket that its connections may switch to.
+    /// Default: none.
+    pub upgrades: Protocols,
     /// How a client hears that its handshake is refused for now. Default: by the status.
     pub refusal: Refusal,
     /// `on_backend_loss`, with `reconnect_buffer`: what becomes of a tunnel that has lost its
@@ -71,6 +75,7 @@ pub(super) struct Draft {
     pub(super) pool: Result<Spanned<String>, Reported>,
     pub(super) keepalive: keepalive::Draft,
     set_host: Result<Option<HeaderValue>, Reported>,
+    upgrades: Result<Option<Protocols>, Reported>,
     refusal: Refusal,
     on_backend_loss: OnBackendLoss,
 }
@@ -88,6 +93,7 @@ impl Draft {
             ),
             keepalive: keepalive_over(section, base),
             set_host: section.optional("set_host", host_header),
+            upgrades: section.optional("upgrades", Protocols::read),
             refusal: section.or(
                 "refusal",
                 |field| one_of(field, &REFUSALS),
@@ -105,6 +111,7 @@ impl Draft {
             pool,
             set_host: self.set_host?,
             keepalive: self.keepalive.keepalive(),
+            upgrades: self.upgrades?.unwrap_or_default(),
             refusal: self.refusal,
             on_backend_loss: self.on_backend_loss,
         })

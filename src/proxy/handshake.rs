@@ -194,12 +194,27 @@ pub(super) async fn answer(stream: Stream, head: request::Parts) -> Result<Answe
     answer_over(HttpConnection::over(stream).await?, head).await
 }
 
+/// The same to a request to switch to another protocol.
+pub(super) async fn answer_to(
+    stream: Stream,
+    request: Request<RequestBody>,
+) -> Result<Answer, hyper::Error> {
+    send_over(HttpConnection::over(stream).await?, request).await
+}
+
 async fn answer_over(
-    mut connection: HttpConnection,
+    connection: HttpConnection,
     head: request::Parts,
 ) -> Result<Answer, hyper::Error> {
     let body = Empty::new().map_err(|never| match never {});
     let request = Request::from_parts(head, RequestBody::new(body));
+    send_over(connection, request).await
+}
+
+async fn send_over(
+    mut connection: HttpConnection,
+    request: Request<RequestBody>,
+) -> Result<Answer, hyper::Error> {
     let answered = connection.send(request).await;
     let response = answered.map_err(TrySendError::into_error)?;
     Ok(Answer {

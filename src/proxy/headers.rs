@@ -67,7 +67,12 @@ pub(super) fn take_trailers(headers: &mut HeaderMap) {
 
 /// Writes that the next hop is to switch to the WebSocket protocol, or that it has been.
 pub(super) fn switch_to_websocket(headers: &mut HeaderMap) {
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    switch_to(headers, HeaderValue::from_static("websocket"));
+}
+
+/// The same for any protocol.
+pub(super) fn switch_to(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(UPGRADE, protocol);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
 }
 

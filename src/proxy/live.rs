@@ -80,7 +80,7 @@ impl Future for Live {
 impl Keep {
     fn tell(&self, tunnel: u64, ended: &Ended) {
         self.record.tunnel_ended(tunnel, ended);
-        if ended.end.is_loss_of_backend() {
+        if ended.is_loss_of_backend() {
             self.record.lost(ended.lingered);
         }
     }

@@ -18,6 +18,7 @@ mod patience;
 mod reconnect;
 mod reply;
 mod route;
+mod switch;
 mod target;
 mod terms;
 mod upgrade;

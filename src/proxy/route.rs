@@ -10,7 +10,7 @@ use super::{
     reply::Rejection,
 };
 use crate::{
-    config::{self, HostPattern, OnBackendLoss, Refusal},
+    config::{self, HostPattern, OnBackendLoss, Protocols, Refusal},
     path::{self, Meaning},
     pool::Pool,
     tunnel::{
@@ -37,6 +37,10 @@ pub(super) struct Route {
     pub(super) pool: Arc<Pool>,
     pub(super) set_host: Option<HeaderValue>,
     pub(super) policy: Arc<Policy>,
+    /// The protocols besides WebSocket that connections may switch to.
+    pub(super) upgrades: Protocols,
+    /// The policy of tunnels that speak one of them.
+    pub(super) opaque_policy: Arc<Policy>,
     pub(super) refusal: Refusal,
     pub(super) on_backend_loss: OnBackendLoss,
     host: HostPattern,
@@ -78,6 +82,8 @@ impl Routes {
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
                 policy: Arc::new(Policy::new(route, &config.timeouts)),
+                upgrades: route.upgrades.clone(),
+                opaque_policy: Arc::new(Policy::new(route, &config.timeouts).without_pings()),
                 refusal: route.refusal,
                 on_backend_loss: route.on_backend_loss,
                 host: route.host.clone(),

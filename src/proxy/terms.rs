@@ -165,7 +165,13 @@ impl Terms {
                 let answered = exchange.upgrade(parts, &offer).await;
                 answered.or_else(|rejection| exchange.refuse(rejection, &offer, client))
             }
-            None => exchange.forward(parts, body).await,
+            None => match exchange.asks_to_switch(&parts) {
+                Some(protocol) => {
+                    exchange.arrival.record.asks_for_websocket();
+                    exchange.switch(parts, body, protocol).await
+                }
+                None => exchange.forward(parts, body).await,
+            },
         }
     }
 }

@@ -121,20 +121,24 @@ impl Exchange<'_> {
     }
 
     fn nascent(&self, lease: Lease, replay: Option<Replay>) -> Nascent {
+        Nascent {
+            policy: Arc::clone(&self.route.policy),
+            place: self.place(&lease),
+            lease,
+            replay: replay.map(Arc::new),
+            record: Arc::clone(self.arrival.record),
+            residence: Arc::clone(&self.arrival.connection.residence),
+        }
+    }
+
+    /// A place for the tunnel that the request becomes.
+    pub(super) fn place(&self, lease: &Lease) -> Place {
         let Arrival {
             connection, record, ..
         } = &self.arrival;
-        let registry = &self.terms.registry;
         let subject = Arc::clone(record);
-        let place = registry.enter_for(connection.worker, lease.backend().id(), subject);
-        Nascent {
-            policy: Arc::clone(&self.route.policy),
-            place,
-            lease,
-            replay: replay.map(Arc::new),
-            record: Arc::clone(record),
-            residence: Arc::clone(&connection.residence),
-        }
+        let registry = &self.terms.registry;
+        registry.enter_for(connection.worker, lease.backend().id(), subject)
     }
 }
 

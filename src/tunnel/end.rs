@@ -63,6 +63,8 @@ pub enum Cause {
 pub struct Ended {
     /// Who ended it and why.
     pub end: TunnelEnd,
+    /// Whether it was not a WebSocket's.
+    pub is_opaque: bool,
     /// What passed from the client to the backend.
     pub from_client: Traffic,
     /// What passed from the backend to the client.
@@ -71,11 +73,17 @@ pub struct Ended {
     pub lingered: Duration,
 }
 
-impl TunnelEnd {
-    /// Whether the backend has gone without a Close.
+impl Ended {
+    /// Whether the backend has gone without a Close. Where there are none, the end of its stream is
+    /// how it ends what it has to say.
     #[must_use]
     pub fn is_loss_of_backend(&self) -> bool {
-        self.by == Party::Backend && matches!(self.cause, Cause::Eof | Cause::Reset | Cause::Dead)
+        let is_lost = match self.end.cause {
+            Cause::Eof => !self.is_opaque,
+            Cause::Reset | Cause::Dead => true,
+            _ => false,
+        };
+        self.end.by == Party::Backend && is_lost
     }
 }
 

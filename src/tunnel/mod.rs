@@ -35,6 +35,7 @@ use self::{
     pump::{Failure, Farewell, Pump},
     registry::{CloseOrder, Place},
     rescue::Rescuer,
+    watch::Watch,
 };
 pub use self::{
     counts::{OPCODES, SideTotals, Totals, Traffic},
@@ -99,11 +100,33 @@ static PEER_LOST: Farewell = (CloseCode::GOING_AWAY, Cow::Borrowed("peer lost"))
 impl<C, B> Tunnel<C, B> {
     /// A tunnel between two sides whose handshake is complete.
     pub fn new(client: End<C>, backend: End<B>, policy: Arc<Policy>, place: Place) -> Self {
+        Self::watching(Watch::default, client, backend, policy, place)
+    }
+
+    /// A tunnel between two sides that speak another protocol: its bytes pass as they are, nothing
+    /// of ours goes among them, and where a WebSocket would get a Close the stream is ended. The
+    /// policy is to ask for no pings.
+    pub fn opaque(client: End<C>, backend: End<B>, policy: Arc<Policy>, place: Place) -> Self {
+        Self::watching(Watch::opaque, client, backend, policy, place)
+    }
+
+    fn watching(
+        watch: fn() -> Watch,
+        client: End<C>,
+        backend: End<B>,
+        policy: Arc<Policy>,
+        place: Place,
+    ) -> Self {
         let now = place.now();
+        // Towards the backend we play the client, and towards the client the server.
+        let (to_backend, to_client) = (Role::Client, Role::Server);
+        let (glued, here) = (&client.glued, place.client());
+        let upward = Pump::new(to_backend, &CLIENT_LEFT, watch(), glued, here);
+        let (glued, here) = (&backend.glued, place.backend());
+        let downward = Pump::new(to_client, &BACKEND_LEFT, watch(), glued, here);
         Self {
-            // Towards the backend we play the client, and towards the client the server.
-            upward: Pump::new(Role::Client, &CLIENT_LEFT, &client.glued, place.client()),
-            downward: Pump::new(Role::Server, &BACKEND_LEFT, &backend.glued, place.backend()),
+            upward,
+            downward,
             client: Leg::new(client.socket, now),
             backend: Leg::new(backend.socket, now),
             expires: policy.expiry(now, rand::random()),
@@ -330,6 +353,7 @@ where
         let (from_client, from_backend) = tunnel.traffic();
         Poll::Ready(Outcome::Ended(Ended {
             end: ending.end,
+            is_opaque: tunnel.downward.is_opaque(),
             from_client,
             from_backend,
             lingered: Duration::from_secs(lingered.into()),

@@ -38,6 +38,13 @@ impl Policy {
         }
     }
 
+    /// The same for tunnels whose peers speak another protocol, and would not know a ping.
+    #[must_use]
+    pub fn without_pings(mut self) -> Self {
+        self.keepalive.interval = None;
+        self
+    }
+
     /// When a tunnel has to end that opens at `opened`: `drawn`, from 0 to 1, says how much of the
     /// jitter its lifetime is shorter.
     pub(super) fn expiry(&self, opened: Tick, drawn: f64) -> Tick {

@@ -7,7 +7,7 @@ use super::{
 use crate::websocket::{
     CloseCode, Opcode,
     frame::FrameHeader,
-    scanner::{Scanned, Scanner, Token, Until, Verdict},
+    scanner::{Held, Scanned, Scanner, Token, Until, Verdict},
 };
 
 /// The payload from which on a frame is long: it costs less to have it moved than to read and write
@@ -23,6 +23,8 @@ pub(super) struct Watch {
     /// Whether more fragments of a message follow the last frame of one.
     has_open_message: bool,
     message: Message,
+    /// Whether the bytes are no frames, but mean something to the peers alone.
+    is_opaque: bool,
     /// Whether the last frame was long: then the next one may be too.
     was_long: bool,
     /// What our pings to the source carry, once there was one.
@@ -42,6 +44,15 @@ struct Message {
 }
 
 impl Watch {
+    /// That of a stream that is not made of frames: it never stands between two.
+    pub(super) fn opaque() -> Self {
+        Self {
+            scanner: Scanner::resume(u64::MAX, Held::new()),
+            is_opaque: true,
+            ..Self::default()
+        }
+    }
+
     /// One that goes on where another [stood](Self::write_down).
     pub(super) fn resume(sight: &Sight) -> Self {
         Self {
@@ -52,6 +63,7 @@ impl Watch {
                 is_text: sight.is_text,
                 len: sight.message_len,
             },
+            is_opaque: sight.is_opaque,
             was_long: sight.was_long,
             token: sight.token.as_ref().map(|token| token.0),
             has_answered: false,
@@ -70,6 +82,7 @@ impl Watch {
             has_open_message: self.has_open_message,
             is_text: self.message.is_text,
             message_len: self.message.len,
+            is_opaque: self.is_opaque,
             was_long: self.was_long,
             token: self.token.map(Base64),
         }
@@ -119,6 +132,11 @@ impl Watch {
         self.was_long = was_long;
         let bytes = scanned.released as u64;
         (scanned, Traffic { bytes, messages })
+    }
+
+    /// Whether the bytes are no frames.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.is_opaque
     }
 
     /// Whether the frame begun is long, or the next may be.

@@ -58,8 +58,8 @@ pub enum BadOffer {
 /// Why a backend's 101 is no answer to the offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
-    /// `Upgrade` is not `websocket`.
-    #[error("its Upgrade is not websocket")]
+    /// `Upgrade` is not the protocol that was asked for.
+    #[error("its Upgrade is not the protocol that was asked for")]
     Upgrade,
     /// `Connection` does not contain `upgrade`.
     #[error("its Connection does not contain upgrade")]
@@ -132,12 +132,7 @@ impl Offer {
     pub fn check(&self, answer: &response::Parts) -> Result<(), BadAnswer> {
         debug_assert_eq!(answer.status, StatusCode::SWITCHING_PROTOCOLS);
         let headers = &answer.headers;
-        if only(headers, &UPGRADE).is_none_or(|value| !is_websocket(value)) {
-            return Err(BadAnswer::Upgrade);
-        }
-        if !has_token(headers, &CONNECTION, "upgrade") {
-            return Err(BadAnswer::Connection);
-        }
+        switches_to(headers, b"websocket")?;
         if tokens(headers, &CONNECTION).any(is_of_handshake) {
             return Err(BadAnswer::Nominated);
         }
@@ -273,6 +268,21 @@ pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|t| t.eq_ignore_ascii_case(token.as_bytes()))
 }
 
+/// Whether an answer switches to that protocol and to no other.
+///
+/// # Errors
+/// If it does not.
+pub fn switches_to(answer: &HeaderMap, protocol: &[u8]) -> Result<(), BadAnswer> {
+    let chosen = only(answer, &UPGRADE);
+    if chosen.is_none_or(|chosen| !chosen.as_bytes().eq_ignore_ascii_case(protocol)) {
+        return Err(BadAnswer::Upgrade);
+    }
+    if !has_token(answer, &CONNECTION, "upgrade") {
+        return Err(BadAnswer::Connection);
+    }
+    Ok(())
+}
+
 fn asks_for_websocket(request: &request::Parts) -> bool {
     request.method == Method::GET
         && request.version == Version::HTTP_11
@@ -283,10 +293,6 @@ fn asks_for_websocket(request: &request::Parts) -> bool {
 fn is_of_handshake(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with(b"sec-websocket-")
-}
-
-fn is_websocket(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 fn is_key(key: &HeaderValue) -> bool {
@@ -310,7 +316,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue
 
 /// The elements of comma-separated lists. Bytes, since a value that is no text is passed on all the
 /// same, and what it lists must not escape the checks.
-fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+pub fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     let values = headers.get_all(name).into_iter();
     values
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))

@@ -382,3 +382,27 @@ fn what_is_kept_while_another_backend_is_looked_for_is_bounded_and_of_use() {
         &["did you mean `reconnect`"],
     );
 }
+
+#[test]
+fn a_route_says_which_protocols_connections_may_switch_to() {
+    let allowed = |setting: &str| valid(&route(setting)).routes[0].upgrades.clone();
+    assert!(!allowed("").allow(b"tcp"));
+    let upgrades = allowed("upgrades = [\"tcp\", \"SPDY/3.1\", \"WebSocket\"]");
+    assert!(upgrades.allow(b"TCP") && upgrades.allow(b"spdy/3.1"));
+    for other in [&b"spdy"[..], b"spdy/3", b"h2c", b"websocket", b""] {
+        assert!(!upgrades.allow(other), "{other:?}");
+    }
+    for (setting, words) in [
+        ("upgrades = \"tcp\"", "expected an array such as"),
+        ("upgrades = [1]", "expected the name of a protocol"),
+        ("upgrades = [\"\"]", "no protocol"),
+        ("upgrades = [\"tcp, h2c\"]", "no protocol"),
+        ("upgrades = [\"SPDY/3/1\"]", "no protocol"),
+        ("upgrades = [\"tcp\", \"h2c\"]", "past every route"),
+        ("upgrades = [\"H2C\"]", "can never be allowed"),
+        ("upgrades = [\"TLS/1.2\"]", "can never be allowed"),
+        ("upgrades = [\"HTTP/2.0\"]", "can never be allowed"),
+    ] {
+        refuses(&route(setting), "upgrades", &[words]);
+    }
+}

@@ -69,6 +69,9 @@ pub(in crate::tunnel) struct Sight {
     pub(in crate::tunnel) message_len: u64,
     #[serde(default)]
     pub(in crate::tunnel) was_long: bool,
+    /// Whether the stream is not made of frames.
+    #[serde(default)]
+    pub(in crate::tunnel) is_opaque: bool,
     /// What our pings to the source carry.
     #[serde(default)]
     pub(in crate::tunnel) token: Option<Base64<Token>>,

@@ -92,15 +92,17 @@ pub(super) enum Failure {
 }
 
 impl Pump {
-    /// A pump towards a destination to which we play `role`. It starts with `glued`: bytes that the
-    /// source had sent right behind its part of the handshake.
+    /// A pump towards a destination to which we play `role`, through which goes what `watch` is to
+    /// see. It starts with `glued`: bytes that the source had sent right behind its part of the
+    /// handshake.
     pub(super) fn new(
         role: Role,
         farewell: &'static Farewell,
+        watch: Watch,
         glued: &[u8],
         here: Here<'_>,
     ) -> Self {
-        let mut pump = Self::passing(role, farewell, Watch::default(), Outbox::default());
+        let mut pump = Self::passing(role, farewell, watch, Outbox::default());
         pump.begin_with(glued, here);
         pump
     }
@@ -197,6 +199,11 @@ impl Pump {
     /// The source's Close, if it has sent one, with its code if that has one.
     pub(super) fn close(&self) -> Option<Option<CloseCode>> {
         self.watch.close()
+    }
+
+    /// Whether the stream is not made of frames.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.watch.is_opaque()
     }
 
     /// Whether the source has ended.

@@ -100,9 +100,13 @@ impl Pump {
         is_close_due || matches!(self.ping, Ping::Wanted(_))
     }
 
-    /// Puts our frames into the stream, if it stands at a boundary and no Close has gone.
+    /// Puts our frames into the stream, if it stands at a boundary and no Close has gone. A stream
+    /// without frames ends where it stands instead of a Close.
     pub(super) fn put_in_ours(&mut self) {
         let is_open = matches!(self.phase, Phase::Passing | Phase::Bereft);
+        if is_open && self.is_opaque() && self.close.take_if(|close| close.is_due).is_some() {
+            self.phase = Phase::Ending;
+        }
         if !is_open || self.watch.scanner.is_inside_frame() {
             return;
         }
