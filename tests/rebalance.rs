@@ -421,3 +421,32 @@ async fn what_an_operator_wants_holds_until_the_file_says_something_else_of_it()
     let refused = proxy.control.rebalance("main", true).unwrap_err();
     assert!(refused.to_string().contains("affinity by ip"), "{refused}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_clients_never_come_back_it_pauses_and_says_so() {
+    in_slow_motion();
+    let backends = echo_cluster(2).await;
+    let entries = [
+        backends[0].entry("weight = 1"),
+        backends[1].entry("state = \"maintenance\""),
+    ];
+    let keys = "rebalance = { rate = 100, min_age = \"1s\" }\nslow_start = \"off\"";
+    let proxy = Proxy::fronting_entries(entries).pool(keys).start().await;
+    for _ in 0..200 {
+        let mut client = proxy.connect().await;
+        // Told, it answers and is gone for good.
+        spawn(async move { while client.next().await.is_some() {} });
+    }
+    let pool = &proxy.pools[0];
+    pool.intend(&pool.backends()[1], Intent::Ready);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(pool.totals().rebalanced, 10, "of the 100 that are too many");
+    assert!(pool.is_rebalance_paused());
+
+    // Now and then one more is told; others who come meanwhile make the difference smaller.
+    sleep(Duration::from_secs(1_200)).await;
+    let told = pool.totals().rebalanced;
+    assert!((11..=12).contains(&told), "{told}");
+    proxy.control.rebalance("main", false).unwrap();
+    assert!(!pool.is_rebalance_paused());
+}

@@ -1,6 +1,6 @@
 //! What is counted of a pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use super::{
     Pool, admission,
@@ -27,6 +27,8 @@ pub(super) struct Counts {
     pub(super) no_room: Counter,
     /// Clients that were sent away, so that they come back elsewhere.
     pub(super) rebalanced: Counter,
+    /// Whether a rebalance pauses.
+    pub(super) rebalance_pauses: AtomicBool,
     pub(super) drains: Drains,
     /// Counts the TLS handshakes of its clients' connections to backends.
     pub(super) tls: tls::Counts,

@@ -4,7 +4,10 @@
 //! empty for hours. Here is worked out who has too many; that some of them are closed, so that their
 //! clients come back elsewhere, is for others to see to.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{
+    cmp::Ordering,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use tokio::{sync::watch, time::Instant};
 use tracing::info;
@@ -138,6 +141,17 @@ impl Pool {
         let least = least.map(|(now, later)| now.min(later));
         let ids = ready.iter().map(|backend| backend.id());
         ids.zip(least).collect()
+    }
+
+    /// Whether its rebalance pauses, since too few of the clients that were told come back.
+    #[must_use]
+    pub fn is_rebalance_paused(&self) -> bool {
+        self.is_rebalanced() && self.counts.rebalance_pauses.load(Relaxed)
+    }
+
+    /// Says whether its rebalance pauses.
+    pub fn show_rebalance_pause(&self, pauses: bool) {
+        self.counts.rebalance_pauses.store(pauses, Relaxed);
     }
 
     /// A client of a member was sent away, so that it is balanced when it comes back.

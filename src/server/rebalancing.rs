@@ -14,6 +14,7 @@ pub(super) async fn rebalancing(pool: Arc<Pool>, registry: Arc<Registry>) {
     let mut wanted = pool.rebalancing();
     while wanted.wait_for(|wanted| *wanted).await.is_ok() {
         let mut rebalance = Rebalance::new(pool.rebalance_terms(), Instant::now());
+        pool.show_rebalance_pause(false);
         while *wanted.borrow_and_update() {
             let next = rebalance.proceed(&pool, &registry, Instant::now());
             tokio::select! {

@@ -17,6 +17,7 @@ mod pump;
 pub mod rebalance;
 pub mod registry;
 mod rescue;
+mod returns;
 mod watch;
 
 use std::{

@@ -3,11 +3,13 @@
 use std::{borrow::Cow, time::Duration};
 
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::{
     Cause,
     pacing::{Pace, Pacing},
     registry::{CloseOrder, Handle, Registry},
+    returns::Returns,
 };
 use crate::{
     config::{self, RebalanceOrder},
@@ -22,16 +24,13 @@ pub struct Rebalance {
     pacing: Pacing,
     /// Those that are to be told next, the last of them first.
     waiting: Vec<Handle>,
-    told: Vec<Told>,
+    /// Those that were told, whose clients are taken to be on their way back.
+    told: Returns<Handle>,
+    /// The highest number of a tunnel when it was last looked who has come back.
+    last_number: Option<u64>,
     /// When it is worked out anew who has too many.
     look: Instant,
-}
-
-/// A tunnel that was told to close, whose client is taken to be on its way back.
-#[derive(Debug)]
-struct Told {
-    tunnel: Handle,
-    until: Instant,
+    is_pausing: bool,
 }
 
 static MOVING: CloseOrder = CloseOrder {
@@ -43,10 +42,6 @@ static MOVING: CloseOrder = CloseOrder {
 /// How often it is worked out who has too many.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long after the end of its tunnel a client is taken to be on its way. To count one that is
-/// back already only makes us wait.
-const RETURNS_WITHIN: Duration = Duration::from_secs(5);
-
 impl Rebalance {
     /// A rebalance that begins at `now`.
     #[must_use]
@@ -55,17 +50,20 @@ impl Rebalance {
             config,
             pacing: Pacing::new(Pace::Rate(config.rate), now),
             waiting: Vec::new(),
-            told: Vec::new(),
+            told: Returns::new(config.max_closing.get(), now),
+            last_number: None,
             look: now,
+            is_pausing: false,
         }
     }
 
     /// Does what is due at `now`, and says when there is more to do.
     pub fn proceed(&mut self, pool: &Pool, registry: &Registry, now: Instant) -> Instant {
         if now >= self.look {
-            self.forget_returned(now);
+            self.note_returned(pool, registry, now);
             self.waiting = self.superfluous(pool, registry);
             self.look = now + LOOK_EVERY;
+            self.note_pause(pool, now);
         }
         for _ in 0..self.pacing.due(self.open_places(), now) {
             self.tell_one(pool, registry, now);
@@ -76,11 +74,9 @@ impl Rebalance {
         }
     }
 
-    /// How many of those that wait may be told before some have ended.
+    /// How many of those that wait may be told before some have come back.
     fn open_places(&self) -> usize {
-        let closing = self.closing().count();
-        let most = self.config.max_closing.get().saturating_sub(closing);
-        self.waiting.len().min(most)
+        self.waiting.len().min(self.told.room())
     }
 
     fn tell_one(&mut self, pool: &Pool, registry: &Registry, now: Instant) {
@@ -88,26 +84,49 @@ impl Rebalance {
             if tunnel.close(&MOVING) {
                 registry.has_told(MOVING.cause);
                 pool.sends_away(tunnel.service());
-                let until = now + RETURNS_WITHIN;
-                self.told.push(Told { tunnel, until });
+                let from = tunnel.client_address();
+                self.told.tell(tunnel, from, now);
                 return;
             }
         }
     }
 
-    fn forget_returned(&mut self, now: Instant) {
-        for told in &mut self.told {
-            if told.tunnel.is_alive() {
-                told.until = now + RETURNS_WITHIN;
+    /// Takes note of who has come back since the last look, and of who will hardly do so any more.
+    fn note_returned(&mut self, pool: &Pool, registry: &Registry, now: Instant) {
+        let highest = registry.last_number();
+        let last = self.last_number.replace(highest).unwrap_or(highest);
+        if self.told.awaited() > 0 {
+            let is_member = |id| pool.member_with(id).is_some();
+            for from in registry.newcomers(last, is_member) {
+                self.told.came(from, now);
             }
         }
-        self.told.retain(|told| now < told.until);
+        self.told.settle(|tunnel| !tunnel.is_alive(), now);
+    }
+
+    /// Says so when it begins to pause, since too few come back, and when it goes on.
+    fn note_pause(&mut self, pool: &Pool, now: Instant) {
+        let is_pausing = !self.waiting.is_empty() && self.told.is_pausing(now);
+        pool.show_rebalance_pause(is_pausing);
+        if is_pausing == self.is_pausing {
+            return;
+        }
+        self.is_pausing = is_pausing;
+        let pool = pool.name();
+        if is_pausing {
+            let too_many = self.waiting.len();
+            warn!(
+                pool,
+                too_many, "the rebalance pauses: too few of the clients that were told come back"
+            );
+        } else {
+            info!(pool, "the rebalance goes on");
+        }
     }
 
     /// What was told to close and has not ended.
     fn closing(&self) -> impl Iterator<Item = &Handle> {
-        let tunnels = self.told.iter().map(|told| &told.tunnel);
-        tunnels.filter(|tunnel| tunnel.is_alive())
+        self.told.tunnels().filter(|tunnel| tunnel.is_alive())
     }
 
     /// The tunnels that backends have too many of, in the order in which they are to be told, the
@@ -118,7 +137,7 @@ impl Rebalance {
                 .filter(|tunnel| tunnel.service() == id)
                 .count()
         };
-        let mut excess = pool.excess(closing, self.told.len(), self.config.tolerance);
+        let mut excess = pool.excess(closing, self.told.awaited(), self.config.tolerance);
         excess.retain(|(_, excess)| *excess > 0);
         if excess.is_empty() {
             return Vec::new();

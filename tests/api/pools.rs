@@ -42,7 +42,7 @@ async fn a_pool_says_how_it_is_configured_and_how_much_it_does() {
     let expected = json!({
         "name": "main", "balance": "round-robin", "affinity": "cookie", "tunnels": 2,
         "requests": 0, "queue": { "waiting": 0, "most": null },
-        "rebalance": { "is_configured": true, "is_running": true },
+        "rebalance": { "is_configured": true, "is_running": true, "is_paused": false },
         "backends": [
             backend(0, json!({ "weight": 3, "max_tunnels": 7, "tunnels": 2, "opened": 2 })),
             backend(1, json!({ "state": "maintenance", "intent": "maintenance" })),
@@ -282,7 +282,8 @@ async fn a_rebalance_starts_and_stops() {
     for running in [true, false, false, true] {
         let wish = json!({ "running": running });
         let pool = operator.post("pools/main/rebalance", &wish).await;
-        let rebalance = json!({ "is_configured": false, "is_running": running });
+        let rebalance =
+            json!({ "is_configured": false, "is_running": running, "is_paused": false });
         assert_eq!(
             (&pool["name"], &pool["rebalance"]),
             (&json!("main"), &rebalance)

@@ -46,6 +46,9 @@ pub struct Rebalancing {
     pub is_configured: bool,
     /// Whether it goes on.
     pub is_running: bool,
+    /// Whether it pauses meanwhile, since too few of the clients that were told come back.
+    #[serde(default)]
+    pub is_paused: bool,
 }
 
 /// A member of a pool.

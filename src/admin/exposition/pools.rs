@@ -146,6 +146,15 @@ fn write_drains(
         "Tunnels that were told to close, since their backends had too many",
     );
     families.counters(&family, totals(|totals| totals.rebalanced))?;
+    let family = Family::new(
+        "rebalance_paused",
+        "1 while a rebalance pauses, since too few of the clients that were told come back",
+    );
+    let paused = pools.iter().map(|pool| {
+        let is_paused = f64::from(u8::from(pool.is_rebalance_paused()));
+        ([("pool", pool.name())], is_paused)
+    });
+    families.gauges(&family, paused)?;
     let family = Family::new("tunnels_closing", "Open tunnels that were told to close");
     families.gauge(&family, control.registry().closing() as f64)?;
     let told = control.registry().told();

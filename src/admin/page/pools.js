@@ -71,7 +71,10 @@ class Pool {
     );
     say(this.#figures, figures(pool).join(' · '));
     this.#isRunning = pool.rebalance.is_running;
-    say(this.#words, this.#isRunning ? 'Stop rebalancing' : 'Rebalance');
+    const stop = pool.rebalance.is_paused
+      ? 'Stop rebalancing (paused: too few come back)'
+      : 'Stop rebalancing';
+    say(this.#words, this.#isRunning ? stop : 'Rebalance');
     this.#rebalance.classList.toggle('running', this.#isRunning);
 
     const most = Math.max(...pool.backends.flatMap((backend) => backend.trend), 1);

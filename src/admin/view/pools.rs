@@ -81,6 +81,7 @@ fn rebalancing(pool: &pool::Pool) -> Rebalancing {
     Rebalancing {
         is_configured: pool.rebalance().is_some(),
         is_running: pool.is_rebalanced(),
+        is_paused: pool.is_rebalance_paused(),
     }
 }
 

@@ -177,7 +177,10 @@ fn title(pool: &Pool) -> String {
         };
     }
     if pool.rebalance.is_running {
-        title.push_str(", rebalancing");
+        title.push_str(match pool.rebalance.is_paused {
+            true => ", rebalance paused: too few clients come back",
+            false => ", rebalancing",
+        });
     }
     title.push('\n');
     title

@@ -26,7 +26,7 @@ pub struct Rebalance {
     pub min_age: Duration,
     /// Which go first. Default: the oldest.
     pub order: RebalanceOrder,
-    /// Those that have been told and have not ended, at most. Default: 100.
+    /// Those that have been told and whose clients have not come back, at most. Default: 100.
     pub max_closing: NonZeroUsize,
 }
 

@@ -62,7 +62,7 @@ pub(super) struct Asked {
 }
 
 impl Record {
-    /// It asks for a WebSocket.
+    /// It asks for a WebSocket, or for another protocol that its route allows.
     pub(in crate::proxy) fn asks_for_websocket(&self) {
         self.is_handshake.store(true, Relaxed);
     }
@@ -158,6 +158,10 @@ impl Subject for Record {
     fn route(&self) -> RouteId {
         let label = self.label.get();
         label.map_or(RouteId::default(), |label| label.id)
+    }
+
+    fn client(&self) -> IpAddr {
+        self.asked.client
     }
 
     fn describe(&self) -> Description {

@@ -1,6 +1,7 @@
 //! How others have a live tunnel close or leave.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -47,6 +48,12 @@ impl Handle {
     pub fn describe(&self) -> Option<Description> {
         let subject = self.live.subject.as_ref();
         subject.map(|subject| subject.describe())
+    }
+
+    /// Where the client comes from, if that is known.
+    #[must_use]
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.live.client_address()
     }
 
     /// What is known of the client's side.

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    net::IpAddr,
     ops::Deref,
     sync::{
         Arc,
@@ -120,6 +121,12 @@ impl Live {
     pub(super) fn route(&self) -> RouteId {
         let subject = self.subject.as_ref();
         subject.map_or(RouteId::default(), |subject| subject.route())
+    }
+
+    /// Where the client comes from, if that is known.
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        let subject = self.subject.as_ref();
+        subject.map(|subject| subject.client())
     }
 
     /// Takes the order, unless there is one already, and says whether it did.

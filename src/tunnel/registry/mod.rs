@@ -7,9 +7,12 @@ mod routes;
 mod subject;
 mod told;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use dashmap::DashMap;
@@ -278,6 +281,18 @@ impl Registry {
             }));
         }
         served
+    }
+
+    /// Where the clients come from of the tunnels with higher numbers than that, which are served by
+    /// a backend that `is_meant`; `None` for one of which that is not known.
+    pub(super) fn newcomers(
+        &self,
+        after: u64,
+        is_meant: impl Fn(BackendId) -> bool,
+    ) -> Vec<Option<IpAddr>> {
+        let live = self.workers.iter().flat_map(|shard| &shard.live);
+        let new = live.filter(|live| *live.key() > after && is_meant(live.service()));
+        new.map(|live| live.client_address()).collect()
     }
 
     /// The tunnel with that number, if it lives.

@@ -9,6 +9,9 @@ pub trait Subject: Debug + Send + Sync {
     /// The route that it came by.
     fn route(&self) -> RouteId;
 
+    /// The client's address.
+    fn client(&self) -> IpAddr;
+
     /// All that is to be told of it.
     fn describe(&self) -> Description;
 }

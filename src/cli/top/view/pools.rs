@@ -52,7 +52,11 @@ fn of_pool(pool: &Pool) -> [Entry; 8] {
         notes.push(format!("{} wait", count(pool.queue.waiting)));
     }
     if pool.rebalance.is_running {
-        notes.push("rebalancing".to_owned());
+        let note = match pool.rebalance.is_paused {
+            true => "rebalance paused",
+            false => "rebalancing",
+        };
+        notes.push(note.to_owned());
     }
     [
         Entry::styled(&*pool.name, BOLD),
