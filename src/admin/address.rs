@@ -9,11 +9,15 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tracing::debug;
 
-use super::{desk::Desk, guard::Guard, guests::Guests};
+use super::{
+    desk::Desk,
+    guard::Guard,
+    guests::{Guests, Pass},
+};
 use crate::{
     listener::{BindError, Inherited},
     tls::Acceptor,
@@ -21,9 +25,6 @@ use crate::{
 
 /// How long to wait for what is short before trying to accept again.
 const BACK_OFF: Duration = Duration::from_millis(100);
-
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A listening TCP socket.
 #[derive(Debug)]
@@ -69,8 +70,8 @@ impl Address {
         loop {
             match self.listener.accept().await {
                 Ok((socket, _)) => {
-                    let answering = answer(socket, tls.cloned(), desk.clone(), guard.clone());
-                    guests.welcome(answering);
+                    let (tls, desk, guard) = (tls.cloned(), desk.clone(), guard.clone());
+                    guests.welcome(|pass| answer(socket, tls, desk, guard, pass));
                 }
                 Err(error) => {
                     debug!(%error, "cannot accept an operator for now");
@@ -81,14 +82,13 @@ impl Address {
     }
 }
 
-async fn answer(socket: TcpStream, tls: Option<Acceptor>, desk: Desk, guard: Guard) {
+async fn answer(socket: TcpStream, tls: Option<Acceptor>, desk: Desk, guard: Guard, pass: Pass) {
     let Some(tls) = tls else {
-        return desk.serve(socket, guard).await;
+        return desk.serve(socket, guard, pass).await;
     };
-    match timeout(HANDSHAKE, tls.accept(socket)).await {
-        Ok(Ok(stream)) => desk.serve(stream, guard).await,
-        Ok(Err(error)) => debug!(%error, "an operator failed the TLS handshake"),
-        Err(_) => debug!("an operator's TLS handshake took too long"),
+    match tls.accept(socket).await {
+        Ok(stream) => desk.serve(stream, guard, pass).await,
+        Err(error) => debug!(%error, "an operator failed the TLS handshake"),
     }
 }
 

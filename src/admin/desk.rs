@@ -10,7 +10,7 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -23,13 +23,14 @@ use super::{
     answer::{Answer, Wrong, refusal, text, whole, wrong_method},
     exposition::{self, exposition},
     guard::Guard,
+    guests::Pass,
     journal::Journal,
     observer::Observer,
     page,
 };
 use crate::server::{Control, Readiness};
 
-/// How long a request's head may take, and how long its body.
+/// How long a request's body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How large a request's head may be.
@@ -100,14 +101,19 @@ impl Desk {
         self.office.streams.send_replace(());
     }
 
-    /// Answers the one request of a connection.
-    pub(super) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, guard: Guard) {
+    /// Answers the one request of a connection. If it may come in, its pass says so.
+    pub(super) async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        guard: Guard,
+        pass: Pass,
+    ) {
         let service = service_fn(async |request: Request<Incoming>| {
-            Ok::<_, Infallible>(self.answer(request, &guard).await)
+            Ok::<_, Infallible>(self.answer(request, &guard, &pass).await)
         });
         let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(PATIENCE)
+            // Guests have their own time for it.
+            .header_read_timeout(None)
             .max_buf_size(HEAD_SIZE)
             .max_headers(HEADERS)
             .keep_alive(false)
@@ -117,8 +123,12 @@ impl Desk {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, guard: &Guard) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, guard: &Guard, pass: &Pass) -> Answer {
         let (head, body) = request.into_parts();
+        let admitted = guard.admit(&head);
+        if admitted.is_ok() {
+            pass.note_operator();
+        }
         let body = match read(body).await {
             Ok(body) => body,
             Err(wrong) => return wrong.answer(),
@@ -133,7 +143,7 @@ impl Desk {
             ["readyz"] => self.readiness(),
             [""] => page::index(),
             ["assets", file] => page::asset(file),
-            _ => match guard.admit(&head) {
+            _ => match admitted {
                 Ok(()) => self.inside(&head, &path, &body).await,
                 Err(stopped) => refusal(stopped.status(), stopped.to_string()),
             },

@@ -133,7 +133,8 @@ impl CommandSocket {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) if is_operator(&stream) => {
-                    guests.welcome(desk.clone().serve(stream, Guard::Open));
+                    let desk = desk.clone();
+                    guests.welcome(|pass| desk.serve(stream, Guard::Open, pass));
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! `pool.NAME.affinity`
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroUsize, time::Duration};
 
 use cookie::SameSite;
 use http::HeaderName;
@@ -14,7 +14,9 @@ use super::{
     reading::Reported,
     secret::Secret,
     section::Section,
-    values::{boolean, duration, integer, non_empty, one_of, or_off, percent, seconds, text},
+    values::{
+        boolean, duration, integer, non_empty, one_of, or_off, percent, positive, seconds, text,
+    },
 };
 
 /// How a returning client gets the same backend.
@@ -72,6 +74,9 @@ pub struct IpAffinity {
     pub ipv6_prefix: u8,
     /// How long a client without a tunnel is remembered. Default: 1 hour.
     pub expiry: Duration,
+    /// Clients that are remembered at most: the oldest are forgotten first, and none that has a
+    /// tunnel. Default: 1,000,000.
+    pub clients: NonZeroUsize,
     /// As [`KeyAffinity::balance_factor`], for clients that are not remembered.
     pub balance_factor: Option<u32>,
 }
@@ -107,9 +112,13 @@ const BY: Choice<By> = Choice {
         ("http_only", &[By::Cookie]),
         ("ipv6_prefix", &[By::Ip]),
         ("expiry", &[By::Ip]),
+        ("clients", &[By::Ip]),
         ("balance_factor", &[By::Ip, By::Header, By::Query]),
     ],
 };
+
+/// Clients that are remembered by their address.
+const CLIENTS: NonZeroUsize = NonZeroUsize::new(1_000_000).unwrap();
 
 impl Affinity {
     /// Whether a client that comes back may get another backend, and keep that one then.
@@ -270,6 +279,7 @@ impl IpAffinity {
         Ok(Self {
             ipv6_prefix: section.or("ipv6_prefix", prefix, 64),
             expiry: section.or("expiry", duration, Duration::from_secs(60 * 60)),
+            clients: section.or("clients", positive, CLIENTS),
             balance_factor: balance_factor(section),
         })
     }

@@ -58,6 +58,9 @@ pub struct Hello {
     pub protocol: u32,
     /// The version of longwire that it is.
     pub version: String,
+    /// Whether it takes what clients are remembered by in parts.
+    #[serde(default)]
+    pub takes_parts: bool,
 }
 
 /// Why a frame could not be sent or received.
@@ -113,9 +116,7 @@ impl Channel {
     /// # Errors
     /// If the other one speaks another protocol, and whatever sending and receiving may meet.
     pub async fn greet(self) -> Result<(Sender, Receiver, Hello), Error> {
-        let (reading, writing) = self.socket.into_split();
-        let mut sender = Sender::new(writing);
-        let mut receiver = Receiver::new(reading);
+        let (mut sender, mut receiver) = self.halves();
         // It fits into the socket, so neither waits for the other.
         sender.send(&Hello::own(), &[]).await?;
         let received = receiver.receive::<Hello>().await?;
@@ -124,6 +125,11 @@ impl Channel {
             return Err(Error::Protocol(hello));
         }
         Ok((sender, receiver, hello))
+    }
+
+    pub(crate) fn halves(self) -> (Sender, Receiver) {
+        let (reading, writing) = self.socket.into_split();
+        (Sender::new(writing), Receiver::new(reading))
     }
 }
 
@@ -138,6 +144,7 @@ impl Hello {
         Self {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            takes_parts: true,
         }
     }
 }

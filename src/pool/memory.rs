@@ -1,12 +1,20 @@
 //! What a pool remembers, for the process that takes over from this one.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt::{self, Write},
+    iter,
+    net::IpAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{Pool, standing};
 use crate::config::{Affinity, Intent, Secret};
+
+/// Clients that are written down at once: some megabytes at most.
+const PART: usize = 50_000;
 
 /// What a pool remembers of its backends and clients. Another version of longwire may write or read
 /// it: what one does not know, the other does without. Its `Debug` does not show the secret.
@@ -21,8 +29,12 @@ pub struct Memory {
     rebalance: Option<Rebalance>,
     #[serde(default)]
     backends: Vec<Backend>,
-    #[serde(default)]
+    /// As versions before wrote them. They are many, and are written [packed](Packed) now.
+    #[serde(default, skip_serializing)]
     clients: Vec<Client>,
+    /// Some of the clients.
+    #[serde(default, skip_serializing_if = "Packed::is_empty")]
+    packed: Packed,
 }
 
 /// Whether tunnels are rebalanced, as configured and now.
@@ -44,6 +56,16 @@ struct Backend {
     reason: Option<String>,
     #[serde(flatten)]
     standing: standing::Memory,
+}
+
+/// Which backends clients have, in few bytes for each.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Packed {
+    /// The names of the backends.
+    backends: Vec<String>,
+    /// A line for each client, the oldest first: its address, the index of its backend, and how many
+    /// milliseconds ago it was seen.
+    clients: String,
 }
 
 /// Which backend a client has.
@@ -72,8 +94,25 @@ impl Memory {
     }
 }
 
+impl Packed {
+    fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// The clients that make sense, with their backends, and how long ago they were seen.
+    fn clients(&self) -> impl Iterator<Item = (IpAddr, &str, Duration)> {
+        self.clients.lines().filter_map(|line| {
+            let mut parts = line.split(' ');
+            let ip = parts.next()?.parse().ok()?;
+            let backend: usize = parts.next()?.parse().ok()?;
+            let seen_ago = Duration::from_millis(parts.next()?.parse().ok()?);
+            Some((ip, &**self.backends.get(backend)?, seen_ago))
+        })
+    }
+}
+
 impl Pool {
-    /// What it remembers.
+    /// What it remembers, its clients apart.
     #[must_use]
     pub fn memory(&self) -> Memory {
         let now = Instant::now();
@@ -84,18 +123,6 @@ impl Pool {
             reason: backend.ejected(now).map(|ejected| ejected.reason),
             standing: backend.standing().memory(now),
         });
-        let clients = self.affinity.clients().into_iter();
-        let clients = clients.filter_map(|(ip, backend, seen)| {
-            let mut members = self.backends.iter();
-            Some(Client {
-                ip,
-                backend: members
-                    .find(|member| member.id() == backend)?
-                    .name()
-                    .to_owned(),
-                seen_ago: now.saturating_duration_since(seen),
-            })
-        });
         Memory {
             pool: self.name().to_owned(),
             secret: self.random_secret(),
@@ -104,8 +131,42 @@ impl Pool {
                 wanted: self.is_rebalanced(),
             }),
             backends: backends.collect(),
-            clients: clients.collect(),
+            clients: Vec::new(),
+            packed: Packed::default(),
         }
+    }
+
+    /// What it remembers of its clients, the oldest first, in parts of a bounded size.
+    #[must_use]
+    pub fn client_memories(&self) -> impl Iterator<Item = Memory> + Send + use<> {
+        let now = Instant::now();
+        let (ids, names): (Vec<_>, Vec<_>) = self
+            .backends
+            .iter()
+            .map(|backend| (backend.id(), backend.name().to_owned()))
+            .unzip();
+        let (pool, mut clients) = (self.name().to_owned(), self.affinity.clients().into_iter());
+        iter::from_fn(move || {
+            let mut lines = String::new();
+            for (ip, backend, seen) in clients.by_ref().take(PART) {
+                if let Some(index) = ids.iter().position(|id| *id == backend) {
+                    let ago = now.saturating_duration_since(seen).as_millis();
+                    // Writing to a string does not fail.
+                    let _ = writeln!(lines, "{ip} {index} {ago}");
+                }
+            }
+            (!lines.is_empty()).then(|| Memory {
+                pool: pool.clone(),
+                secret: None,
+                rebalance: None,
+                backends: Vec::new(),
+                clients: Vec::new(),
+                packed: Packed {
+                    backends: names.clone(),
+                    clients: lines,
+                },
+            })
+        })
     }
 
     /// Remembers what the pool of that name in another process did. What is configured otherwise now
@@ -132,11 +193,14 @@ impl Pool {
                 backend.standing().intend(known.intent, now);
             }
         }
-        for client in &memory.clients {
+        let packed = memory.packed.clients();
+        let clients = memory.clients.iter();
+        let clients = clients.map(|client| (client.ip, &*client.backend, client.seen_ago));
+        for (ip, backend, seen_ago) in clients.chain(packed) {
             let mut members = self.backends.iter();
-            if let Some(index) = members.position(|member| member.name() == client.backend) {
-                let seen = now.checked_sub(client.seen_ago).unwrap_or(now);
-                self.affinity.remember_client(client.ip, index, seen);
+            if let Some(index) = members.position(|member| member.name() == backend) {
+                let seen = now.checked_sub(seen_ago).unwrap_or(now);
+                self.affinity.remember_client(ip, index, seen);
             }
         }
     }
@@ -174,6 +238,48 @@ mod tests {
         states
             .map(|backend| backend.state(Instant::now()))
             .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_written_down_in_parts_and_known_again_as_they_were() {
+        let by_ip = "affinity = { by = \"ip\", expiry = \"1h\", clients = 150000 }";
+        let (old, new) = (pool(by_ip), pool(by_ip));
+        let ip = |number: u32| IpAddr::V4(number.into());
+        for number in 0..200_000 {
+            let index = usize::from(number % 3 == 0);
+            let now = Instant::now();
+            old.affinity.remember_client(ip(number), index, now);
+        }
+        let hold = old.affinity.hold(ip(7), 1);
+        tokio::time::advance(Duration::from_secs(1_800)).await;
+        let parts: Vec<_> = old.client_memories().collect();
+        assert_eq!(parts.len(), 3);
+        for part in &parts {
+            let text = serde_json::to_string(part).unwrap();
+            assert!(text.len() < PART * 50, "{}", text.len());
+            new.remember(&serde_json::from_str(&text).unwrap());
+        }
+        let known = |pool: &Pool| {
+            let clients = pool.affinity.clients().into_iter();
+            let name = |id| pool.backends().iter().find(|backend| backend.id() == id);
+            clients
+                .map(|(ip, id, seen)| (ip, name(id).unwrap().name().to_owned(), seen))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(known(&new).len(), 150_000);
+        assert!(known(&new) == known(&old));
+        drop(hold);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_known_that_another_version_has_written_one_by_one() {
+        let new = pool("affinity = { by = \"ip\" }");
+        let text = r#"{ "pool": "a", "clients": [
+            { "ip": "192.0.2.1", "backend": "127.0.0.1:2", "seen_ago": { "secs": 1, "nanos": 0 } }
+        ] }"#;
+        new.remember(&serde_json::from_str(text).unwrap());
+        let clients = new.affinity.clients();
+        assert_eq!(clients[0].1, new.backends()[1].id());
     }
 
     #[tokio::test(start_paused = true)]

@@ -169,7 +169,8 @@ impl Server {
         Ok(server)
     }
 
-    /// The same, in the place of another process, which has left its `memory` to this one too.
+    /// The same, in the place of another process, which has left its `memory` to this one too, in
+    /// parts.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -177,13 +178,15 @@ impl Server {
         config: &Config,
         placement: Placement,
         inherited: &mut Inherited,
-        memory: Value,
+        memory: Vec<Value>,
     ) -> Result<Self, StartError> {
-        let memory = Memory::read(memory);
+        let memory = Memory::read_all(memory);
         let mut config = config.clone();
-        memory.restore_secrets(&mut config);
+        memory
+            .iter()
+            .for_each(|part| part.restore_secrets(&mut config));
         let server = Self::bind_inheriting(&config, placement, inherited)?;
-        server.remember(&memory);
+        memory.iter().for_each(|part| server.remember(part));
         Ok(server)
     }
 

@@ -41,9 +41,10 @@ fn affinity_is_written_short_or_long() {
         .affinity;
     assert_eq!(format!("{short:?}"), format!("{long:?}"));
     let ip = valid(&affinity(
-        "{ by = \"ip\", ipv6_prefix = 48, expiry = \"5m\" }",
+        "{ by = \"ip\", ipv6_prefix = 48, expiry = \"5m\", clients = 7 }",
     ));
     assert!(matches!(&ip.pools[0].affinity, Affinity::Ip(ip) if ip.ipv6_prefix == 48));
+    assert!(matches!(&ip.pools[0].affinity, Affinity::Ip(ip) if ip.clients.get() == 7));
     let header = valid(&affinity("{ by = \"header\", name = \"X-Room\" }"));
     assert!(matches!(&header.pools[0].affinity, Affinity::Header(key) if key.name == "x-room"));
     let query = valid(&affinity("{ by = \"query\", name = \"room\" }"));
@@ -88,6 +89,7 @@ fn wrong_affinities_are_refused() {
         ("{ by = \"ip\", ipv6_prefix = 0 }", "from 1 to 128"),
         ("{ by = \"ip\", ipv6_prefix = 129 }", "from 1 to 128"),
         ("{ by = \"ip\", expiry = \"0s\" }", "is zero"),
+        ("{ by = \"ip\", clients = 0 }", "an integer from 1"),
         (
             "{ by = \"ip\", name = \"x\" }",
             "only with `by` as `cookie`, `header`, `query`",

@@ -1,11 +1,14 @@
 //! Which backend each client address has, while it is remembered.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
-use dashmap::DashMap;
 use ipnet::{IpNet, Ipv6Net};
 use tokio::time::Instant;
 
+use super::table::Table;
 use crate::{
     config::IpAffinity,
     pool::backend::{BackendId, Use},
@@ -17,22 +20,14 @@ pub(super) struct Memory {
     config: IpAffinity,
     /// The pool's backends, in its order.
     members: Vec<BackendId>,
-    clients: Arc<DashMap<IpAddr, Client>>,
-}
-
-#[derive(Debug)]
-struct Client {
-    backend: BackendId,
-    /// Tunnels that it has now; while there are any it is not forgotten.
-    tunnels: usize,
-    seen: Instant,
+    clients: Arc<Mutex<Table>>,
 }
 
 /// Keeps a client remembered until dropped.
 #[derive(Debug)]
 pub struct Hold {
     client: IpAddr,
-    clients: Arc<DashMap<IpAddr, Client>>,
+    clients: Arc<Mutex<Table>>,
 }
 
 impl Memory {
@@ -40,7 +35,7 @@ impl Memory {
         Self {
             config,
             members,
-            clients: Arc::default(),
+            clients: Arc::new(Mutex::new(Table::new())),
         }
     }
 
@@ -51,10 +46,9 @@ impl Memory {
 
     /// The index of the backend that the client at `ip` has, if it is remembered and there.
     pub(super) fn recall(&self, ip: IpAddr) -> Option<usize> {
-        let client = self.clients.get(&self.client(ip))?;
-        let its_own = |member: &BackendId| *member == client.backend;
-        let index = self.members.iter().position(its_own)?;
-        self.is_remembered(&client).then_some(index)
+        let client = self.client(ip);
+        let backend = self.table().backend_of(client, self.config.expiry)?;
+        self.members.iter().position(|member| *member == backend)
     }
 
     /// Remembers the index of the backend that the client at `ip` has. A tunnel holds the memory as long as it
@@ -63,40 +57,32 @@ impl Memory {
         let client = self.client(ip);
         let backend = self.members[backend];
         let is_tunnel = used_for == Use::Tunnel;
-        let mut entry = self.clients.entry(client).or_insert_with(|| Client {
-            backend,
-            tunnels: 0,
-            seen: Instant::now(),
-        });
-        entry.backend = backend;
-        entry.seen = Instant::now();
-        entry.tunnels += usize::from(is_tunnel);
+        let mut table = self.table();
+        if is_tunnel {
+            table.hold(client, backend);
+        } else {
+            table.see(client, backend);
+        }
+        table.keep(self.config.clients.get());
         is_tunnel.then(|| Hold {
             client,
             clients: Arc::clone(&self.clients),
         })
     }
 
-    /// Those that are remembered.
+    /// Those that are remembered, the oldest first.
     pub(super) fn clients(&self) -> Vec<(IpAddr, BackendId, Instant)> {
-        let clients = self.clients.iter();
-        let remembered = clients.filter(|client| self.is_remembered(client));
-        remembered
-            .map(|client| (*client.key(), client.backend, client.seen))
-            .collect()
+        self.table().clients(self.config.expiry)
     }
 
     /// Remembers the index of the backend that the client at `ip` had when it was `seen`, unless
-    /// something newer is known of it.
+    /// something newer is known of it. Of several clients the oldest comes first.
     pub(super) fn remember_since(&self, ip: IpAddr, backend: usize, seen: Instant) {
         let backend = self.members[backend];
-        let tunnels = 0;
-        let client = Client {
-            backend,
-            tunnels,
-            seen,
-        };
-        self.clients.entry(self.client(ip)).or_insert(client);
+        let client = self.client(ip);
+        let mut table = self.table();
+        table.add(client, backend, seen);
+        table.keep(self.config.clients.get());
     }
 
     /// Holds the memory of the client at `ip` for a tunnel that it has had to the backend with that
@@ -114,12 +100,15 @@ impl Memory {
         }
     }
 
+    /// Forgets those whose time is over, and those that are too many.
     pub(super) fn forget_expired(&self) {
-        self.clients.retain(|_, client| self.is_remembered(client));
+        let mut table = self.table();
+        table.forget_expired(self.config.expiry);
+        table.keep(self.config.clients.get());
     }
 
-    fn is_remembered(&self, client: &Client) -> bool {
-        client.tunnels > 0 || client.seen.elapsed() < self.config.expiry
+    fn table(&self) -> MutexGuard<'_, Table> {
+        locked(&self.clients)
     }
 
     /// The address that stands for the client at `ip`: one household has a whole IPv6 prefix.
@@ -141,16 +130,17 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(mut client) = self.clients.get_mut(&self.client) {
-            client.tunnels -= 1;
-            client.seen = Instant::now();
-        }
+        locked(&self.clients).release(self.client);
     }
+}
+
+fn locked(clients: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    clients.lock().expect("no holder panics")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{num::NonZeroUsize, time::Duration};
 
     use tokio::time::advance;
 
@@ -161,6 +151,7 @@ mod tests {
     const CONFIG: IpAffinity = IpAffinity {
         ipv6_prefix: 64,
         expiry: HOUR,
+        clients: NonZeroUsize::new(1_000).unwrap(),
         balance_factor: None,
     };
 
@@ -200,7 +191,7 @@ mod tests {
         );
         advance(HOUR).await;
         memory.forget_expired();
-        assert!(memory.clients.is_empty());
+        assert_eq!(memory.table().len(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod bound;
 mod cookie;
 mod ip;
 mod ranking;
+mod table;
 
 use std::{
     fmt,

@@ -7,7 +7,7 @@ use tracing::warn;
 use crate::{
     config::{Affinity, Config},
     pool,
-    server::Server,
+    server::{Server, upgrade::Bequest},
 };
 
 /// What pools remember, and the highest number of a tunnel.
@@ -20,8 +20,13 @@ pub(in crate::server) struct Memory {
 }
 
 impl Memory {
-    /// What another process has written down; nothing, if that makes no sense here.
-    pub(in crate::server) fn read(value: Value) -> Self {
+    /// What another process has written down, in parts; nothing of those that make no sense here.
+    pub(in crate::server) fn read_all(parts: Vec<Value>) -> Vec<Self> {
+        parts.into_iter().map(Self::read).collect()
+    }
+
+    /// A part of what another process has written down; nothing, if that makes no sense here.
+    fn read(value: Value) -> Self {
         serde_json::from_value(value).unwrap_or_else(|error| {
             warn!(%error, "what the old process remembers makes no sense: it is forgotten");
             Self::default()
@@ -45,11 +50,20 @@ impl Memory {
 
 impl Server {
     /// What another process is to know.
-    pub(super) fn memory(&self) -> Memory {
+    pub(super) fn bequest(&self) -> Bequest {
         let pools = self.shared.pools.load();
-        Memory {
+        let memory = Memory {
             pools: pools.iter().map(|pool| pool.memory()).collect(),
             last_number: self.shared.registry.last_number(),
+        };
+        let clients: Vec<_> = pools.iter().map(|pool| pool.client_memories()).collect();
+        let clients = clients.into_iter().flatten().map(|part| Memory {
+            pools: vec![part],
+            last_number: 0,
+        });
+        Bequest {
+            memory: written(&memory),
+            clients: Box::new(clients.map(|part| written(&part))),
         }
     }
 
@@ -63,4 +77,9 @@ impl Server {
         }
         self.shared.registry.number_after(memory.last_number);
     }
+}
+
+/// It has no keys that are no strings, and so can always be written.
+fn written(memory: &Memory) -> Value {
+    serde_json::to_value(memory).unwrap_or_default()
 }

@@ -104,14 +104,13 @@ impl Server {
     ) -> impl Future<Output = Result<Giving, NotReady>> + use<> {
         let own = self.doors.iter().flat_map(|door| door.sockets());
         let own: Result<Vec<_>, _> = own.map(|socket| socket.try_clone_to_owned()).collect();
-        let memory = serde_json::to_value(self.memory());
+        let bequest = self.bequest();
         let within = self.config.upgrade.timeout;
         async move {
             let mut sockets = own.map_err(|error| NotReady::Failed(error.to_string()))?;
             sockets.extend(others);
             let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-            let memory = memory.unwrap_or_default();
-            Giving::begin(channel, &sockets, memory, within).await
+            Giving::begin(channel, &sockets, bequest, within).await
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The old process's part.
 
 use std::{
+    iter,
     os::fd::{AsFd, BorrowedFd},
     pin::pin,
     time::Duration,
 };
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::timeout};
+use tracing::warn;
 
 use super::{
     Broken, FromNew, FromOld, Parcel,
@@ -22,6 +24,15 @@ pub struct Giving {
     sender: Sender,
     receiver: Receiver,
     version: String,
+    takes_parts: bool,
+}
+
+/// What the other process is to know before it serves.
+pub struct Bequest {
+    /// What pools remember, their clients apart.
+    pub memory: Value,
+    /// What they remember of their clients, in parts that fit into a frame.
+    pub clients: Box<dyn Iterator<Item = Value> + Send>,
 }
 
 /// What has become of all offers.
@@ -52,6 +63,16 @@ pub enum NotReady {
     Broken(#[from] Broken),
 }
 
+impl From<Value> for Bequest {
+    /// With this memory, and no clients.
+    fn from(memory: Value) -> Self {
+        Self {
+            memory,
+            clients: Box::new(iter::empty()),
+        }
+    }
+}
+
 impl Giving {
     /// Gives the other process the listening sockets and what pools remember, and waits until it is
     /// ready. From then on both accept, until this one does not any more.
@@ -61,17 +82,19 @@ impl Giving {
     pub async fn begin(
         channel: Channel,
         sockets: &[BorrowedFd<'_>],
-        memory: Value,
+        bequest: impl Into<Bequest>,
         within: Duration,
     ) -> Result<Self, NotReady> {
+        let bequest = bequest.into();
         let ready = async {
             let (sender, receiver, hello) = channel.greet().await.map_err(Broken::from)?;
             let mut giving = Self {
                 sender,
                 receiver,
                 version: hello.version,
+                takes_parts: hello.takes_parts,
             };
-            let bequeathed = giving.bequeath(sockets, memory).await;
+            let bequeathed = giving.bequeath(sockets, bequest).await;
             giving.await_readiness(bequeathed).await?;
             Ok(giving)
         };
@@ -109,12 +132,42 @@ impl Giving {
     async fn bequeath(
         &mut self,
         sockets: &[BorrowedFd<'_>],
-        memory: Value,
+        bequest: Bequest,
     ) -> Result<(), handover::Error> {
         for some in sockets.chunks(MAX_DESCRIPTORS) {
             self.sender.send(&FromOld::<()>::Sockets {}, some).await?;
         }
-        self.sender.send(&FromOld::<()>::Memory(memory), &[]).await
+        let Bequest {
+            memory,
+            mut clients,
+        } = bequest;
+        if self.takes_parts {
+            for part in clients {
+                self.bequeath_or_warn(FromOld::Clients(part)).await?;
+            }
+        } else if clients.next().is_some() {
+            warn!(
+                "longwire {} does not take what is remembered of clients by their address",
+                self.version
+            );
+        }
+        if !self.bequeath_or_warn(FromOld::Memory(memory)).await? {
+            let nothing = FromOld::<()>::Memory(Value::Object(Map::new()));
+            self.sender.send(&nothing, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what the other process can do without, if it can be sent at all; whether it was.
+    async fn bequeath_or_warn(&mut self, memory: FromOld<()>) -> Result<bool, handover::Error> {
+        match self.sender.send(&memory, &[]).await {
+            Err(error) if error.is_unsendable() => {
+                let error: &dyn std::error::Error = &error;
+                warn!(error, "the new process begins without what pools remember");
+                Ok(false)
+            }
+            sent => sent.map(|()| true),
+        }
     }
 
     /// Hears whether the other process is ready. One that has failed early may not have taken all

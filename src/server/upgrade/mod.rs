@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub(super) use self::pending::UNANSWERED;
 pub use self::{
-    giving::{Given, Giving, NotReady},
+    giving::{Bequest, Given, Giving, NotReady},
     pending::{Answer, Offer},
     taking::{Arriving, Estate, Taking},
 };
@@ -73,6 +73,9 @@ pub enum Broken {
 enum FromOld<D> {
     /// Listening sockets, which come with it. Said as often as it takes.
     Sockets {},
+    /// A part of what pools remember of their clients. Said as often as it takes, to those alone who
+    /// [take parts](crate::handover::Hello::takes_parts).
+    Clients(Value),
     /// What pools remember. With it the new one has everything that it needs to get ready.
     Memory(Value),
     /// A tunnel, whose sockets come with it: the client's, then the backend's.
@@ -99,6 +102,7 @@ impl<D> FromOld<D> {
     fn name(&self) -> &'static str {
         match self {
             Self::Sockets {} => "sockets",
+            Self::Clients(_) => "clients",
             Self::Memory(_) => "memory",
             Self::Tunnel { .. } => "tunnel",
             Self::Done {} => "done",

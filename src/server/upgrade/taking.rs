@@ -23,8 +23,8 @@ pub struct Taking {
 pub struct Estate {
     /// Its listening sockets.
     pub inherited: Inherited,
-    /// What its pools remember.
-    pub memory: Value,
+    /// What its pools remember, in parts.
+    pub memory: Vec<Value>,
     /// Its version of longwire.
     pub version: String,
 }
@@ -52,7 +52,7 @@ impl Taking {
     /// If it cannot be understood, or is not complete.
     pub async fn begin(channel: Channel) -> Result<(Self, Estate), Broken> {
         let (sender, mut receiver, hello) = channel.greet().await?;
-        let mut inherited = Inherited::default();
+        let (mut inherited, mut parts) = (Inherited::default(), Vec::new());
         loop {
             let received = receiver.receive().await?.ok_or(Broken::Left)?;
             match received.value {
@@ -64,10 +64,12 @@ impl Taking {
                     let added = sockets.try_for_each(|socket| inherited.add(socket));
                     added.map_err(Broken::Socket)?;
                 }
+                FromOld::Clients(part) => parts.push(part),
                 FromOld::Memory(memory) => {
+                    parts.push(memory);
                     let estate = Estate {
                         inherited,
-                        memory,
+                        memory: parts,
                         version: hello.version,
                     };
                     return Ok((Self { sender, receiver }, estate));

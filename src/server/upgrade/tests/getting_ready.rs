@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, net::UnixStream, spawn};
 use super::rig::{WITHIN, channel};
 use crate::{
     handover,
-    server::upgrade::{Broken, Giving, NotReady, Taking},
+    server::upgrade::{Bequest, Broken, Giving, NotReady, Taking},
 };
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn the_new_process_gets_the_sockets_and_what_pools_remember() {
     let giving = Giving::begin(old, &sockets, memory.clone(), WITHIN);
     let taking = async {
         let (taking, mut estate) = Taking::begin(new).await.unwrap();
-        assert_eq!(estate.memory, memory);
+        assert_eq!(estate.memory, [memory]);
         assert_eq!(estate.version, env!("CARGO_PKG_VERSION"));
         let address = tcp.local_addr().unwrap();
         assert_eq!(estate.inherited.take(address).len(), 1);
@@ -63,9 +63,60 @@ async fn a_new_process_that_fails_before_it_has_heard_all_says_why_too() {
         sender.send(&failed, &[]).await.unwrap();
         drop((sender, receiver));
     });
-    let memory = "more than the channel holds".repeat(1 << 20).into();
+    let memory: Value = "more than the channel holds".repeat(1 << 20).into();
     let failed = Giving::begin(old, &[], memory, WITHIN).await;
     assert!(matches!(&failed, Err(NotReady::Failed(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn clients_come_in_parts_to_whoever_takes_them() {
+    let (old, new) = channel();
+    let taking = async {
+        let (taking, estate) = Taking::begin(new).await.unwrap();
+        assert_eq!(estate.memory, [json!(1), json!(2), json!("all else")]);
+        taking.ready().await.unwrap()
+    };
+    let (giving, _arriving) = tokio::join!(Giving::begin(old, &[], bequest(), WITHIN), taking);
+    giving.unwrap();
+
+    // A version that knows nothing of parts gets all else.
+    let (old, new) = UnixStream::pair().unwrap();
+    let older = spawn(async move {
+        let hello = json!({ "protocol": handover::PROTOCOL, "version": "0.0.1" });
+        let (mut sender, mut receiver) = handover::Channel::from(new).halves();
+        sender.send(&hello, &[]).await.unwrap();
+        let _hello = receiver.receive::<Value>().await.unwrap();
+        let heard = receiver.receive::<Value>().await.unwrap().unwrap().value;
+        sender.send(&json!({ "ready": {} }), &[]).await.unwrap();
+        heard
+    });
+    let giving = Giving::begin(old.into(), &[], bequest(), WITHIN).await;
+    assert_eq!(giving.unwrap().version(), "0.0.1");
+    assert_eq!(older.await.unwrap(), json!({ "memory": "all else" }));
+}
+
+fn bequest() -> Bequest {
+    Bequest {
+        memory: json!("all else"),
+        clients: Box::new([json!(1), json!(2)].into_iter()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_frame_can_carry_is_left_out_at_once() {
+    let (old, new) = channel();
+    let too_long = || Value::from("x".repeat(handover::MAX_FRAME));
+    let bequest = Bequest {
+        memory: too_long(),
+        clients: Box::new([too_long(), json!("some")].into_iter()),
+    };
+    let taking = async {
+        let (taking, estate) = Taking::begin(new).await.unwrap();
+        assert_eq!(estate.memory, [json!("some"), json!({})]);
+        taking.ready().await.unwrap()
+    };
+    let (giving, _arriving) = tokio::join!(Giving::begin(old, &[], bequest, WITHIN), taking);
+    giving.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
