@@ -27,6 +27,7 @@ mod moving;
 mod operate;
 mod ordering;
 mod plain_http;
+mod presence;
 mod protocols;
 mod rebalance;
 mod reconnect;

@@ -462,7 +462,7 @@ async fn a_backend_notices_that_a_client_has_left_amidst_the_response() {
     assert_eq!(client.chunk().await, "first");
     assert_eq!(load(&proxy), 1);
 
-    drop(client);
+    client.reset();
     assert_eq!(served.rest().await, b"");
     assert_eq!(load(&proxy), 0);
 }
@@ -475,7 +475,7 @@ async fn a_backend_notices_that_a_client_has_left_before_the_answer() {
     let (mut served, _) = asked(&mut client, &backend, get).await;
     assert_eq!(load(&proxy), 1);
 
-    drop(client);
+    client.reset();
     assert_eq!(served.rest().await, b"");
     assert_eq!(load(&proxy), 0);
 }

@@ -33,6 +33,9 @@ pub struct Timeouts {
     /// A peer that takes nothing of what waits for it: either side of a tunnel, or the client of a
     /// plain response. Default: 30 s.
     pub stall: Duration,
+    /// A client that has ended its side after a plain request, while nothing moves between it and us;
+    /// `None` does not serve it. Default: 10 s.
+    pub half_closed: Option<Duration>,
     /// The end of a tunnel: from a Close, or the end of one side, until both sockets are cut.
     /// Default: 10 s.
     pub close: Duration,
@@ -90,6 +93,11 @@ impl Draft {
             handshake: *handshake,
             response: or("response", 120),
             stall: or("stall", 30),
+            half_closed: section.or(
+                "half_closed",
+                |field| or_off(field, duration),
+                Some(Duration::from_secs(10)),
+            ),
             close: or("close", 10),
             tunnel_idle: *tunnel_idle,
             tunnel_lifetime: *tunnel_lifetime,

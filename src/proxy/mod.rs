@@ -15,6 +15,7 @@ mod live;
 mod login;
 pub mod moving;
 mod patience;
+mod presence;
 mod reconnect;
 mod reply;
 mod route;
@@ -44,18 +45,18 @@ use tokio::{
 };
 use tracing::debug;
 
-pub use self::login::Logins;
 use self::{
     access::Record,
     client::Client,
     counts::Counts,
     moving::Residence,
-    patience::Patience,
+    presence::Attended,
     reply::Unanswered,
     route::{Pools, Route},
     target::Target,
     terms::Terms,
 };
+pub use self::{login::Logins, presence::Awaited};
 use crate::{
     config::Config,
     pool::{Pool, affinity::Asker},
@@ -83,6 +84,8 @@ pub struct Connection {
     pub residence: Arc<dyn Residence>,
     /// The connections to backends that its client has logged in over; none at first.
     pub logins: Arc<Logins>,
+    /// What its client waits for; nothing at first.
+    pub awaited: Arc<Awaited>,
 }
 
 /// How long a connection without a request is kept when the server stops: the client may have sent
@@ -159,8 +162,11 @@ impl Proxy {
             .header_read_timeout(timeouts.request_head)
             .max_buf_size(limits.request_head)
             .max_header_size(limits.request_head)
-            .max_headers(limits.request_headers);
-        let stream = Patience::with(stream, timeouts.stall);
+            .max_headers(limits.request_headers)
+            // The end of the client's side is seen to below hyper, where unread bytes hide nothing.
+            .half_close(true);
+        let (stall, half_closed) = (timeouts.stall, timeouts.half_closed);
+        let stream = Attended::new(stream, stall, half_closed, &connection.awaited);
         let switching = Arc::new(Mutex::new(()));
         let may_stop = Arc::clone(&switching);
         let is_last = Arc::new(AtomicBool::new(false));
@@ -173,10 +179,14 @@ impl Proxy {
                     Some(_) => Some(switching.lock().await),
                     None => None,
                 };
+                connection.awaited.answer();
                 let terms = proxy.terms.load_full();
                 let mut response = terms.answer(request, &connection).await;
-                if is_last.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    headers::announce_close(response.headers_mut());
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    connection.awaited.answer();
+                    if is_last.load(Relaxed) {
+                        headers::announce_close(response.headers_mut());
+                    }
                 }
                 match response.extensions().get::<Unanswered>() {
                     Some(unanswered) => Err(*unanswered),

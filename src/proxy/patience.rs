@@ -37,6 +37,10 @@ impl<S: Socket> Patience<S> {
         self.stream
     }
 
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Hands on what came of a write, or the end of patience.
     fn wait<T>(
         &mut self,

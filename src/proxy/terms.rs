@@ -161,6 +161,7 @@ impl Terms {
         };
         match offer {
             Some(offer) => {
+                exchange.arrival.connection.awaited.tunnel();
                 let client = parts.extensions.get::<OnUpgrade>().cloned();
                 let answered = exchange.upgrade(parts, &offer).await;
                 answered.or_else(|rejection| exchange.refuse(rejection, &offer, client))

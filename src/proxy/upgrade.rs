@@ -25,7 +25,7 @@ use super::{
     live::{Live, Tie},
     login,
     moving::Residence,
-    patience::Patience,
+    presence::Attended,
     reconnect::{Reconnect, Replay},
     reply::Rejection,
 };
@@ -190,7 +190,7 @@ impl Nascent {
 
 /// The socket under an upgraded connection of a client.
 pub(super) fn client_end(upgraded: Upgraded) -> End<Stream> {
-    let End { socket, glued } = end::<Patience<Stream>>(upgraded);
+    let End { socket, glued } = end::<Attended>(upgraded);
     End {
         socket: socket.into_inner(),
         glued,

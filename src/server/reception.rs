@@ -94,6 +94,7 @@ impl Reception {
                 _seat: host.seat(),
             }),
             logins: Arc::default(),
+            awaited: Arc::default(),
         };
         if host.index == self.here {
             host.spawn_task(welcome.serve(socket, connection));

@@ -28,6 +28,14 @@ impl<S> Metered<S> {
         }
     }
 
+    /// The same over what `change` makes of the socket.
+    pub(super) fn map<T>(self, change: impl FnOnce(S) -> T) -> Metered<T> {
+        Metered {
+            socket: change(self.socket),
+            has_taken: self.has_taken,
+        }
+    }
+
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.has_taken |= matches!(written, Poll::Ready(Ok(1..)));
         written

@@ -4,6 +4,7 @@ mod bare;
 mod descriptor;
 mod metered;
 mod server_tls;
+mod watched;
 
 use std::{
     io::{self, IoSlice},
@@ -18,7 +19,12 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-pub use self::{bare::BareSocket, metered::Metered, server_tls::ServerTls};
+pub use self::{
+    bare::BareSocket,
+    metered::Metered,
+    server_tls::ServerTls,
+    watched::{SharedTcp, Watched},
+};
 
 /// A connected socket.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use longwire::websocket::{
     CloseCode, Opcode, Role,
     frame::{self, FrameHeader, apply_mask},
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Join, Sink, join, sink},
     net::{
@@ -93,6 +94,12 @@ pub(crate) fn frame(first: u8, payload: &[u8], sender: Role) -> Vec<u8> {
 }
 
 impl Raw {
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let socket = SockRef::from(&self.socket);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// What is heard on it, and what says the bytes.
     pub(crate) fn into_halves(self) -> (Raw<Join<OwnedReadHalf, Sink>>, OwnedWriteHalf) {
         let (reading, writing) = self.socket.into_split();

@@ -57,6 +57,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerTls<S> {
         self.session.handshake()
     }
 
+    /// The same over what `change` makes of the socket.
+    pub(super) fn map<T>(self, change: impl FnOnce(S) -> T) -> ServerTls<T> {
+        ServerTls {
+            socket: change(self.socket),
+            session: self.session,
+            can_wait: self.can_wait,
+        }
+    }
+
+    /// Whether nothing more comes from the peer than what is kept of it. Reads on for that, until a
+    /// record's worth is kept.
+    pub(super) fn poll_has_closed(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            if self.session.end_of_input().is_some() {
+                return true;
+            }
+            if self.session.kept() >= MAX_RECORD {
+                return false;
+            }
+            match self.poll_receive(cx, &mut ReadBuf::new(&mut [])) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return true,
+                Poll::Pending => return false,
+            }
+        }
+    }
+
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.is_handshaking() {
             if let Poll::Ready(sent) = self.poll_send(cx) {

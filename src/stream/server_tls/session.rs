@@ -192,7 +192,6 @@ impl Session {
     }
 
     /// How many bytes of its input it holds.
-    #[cfg(test)]
     pub(super) fn kept(&self) -> usize {
         self.incoming.len() + self.plaintext.len()
     }
