@@ -48,6 +48,9 @@ pub mod handover;
 // Knows the WebSocket protocol: frames, boundaries, the handshake.
 pub mod websocket;
 
+// Starts tasks again that have panicked, and counts that.
+pub mod supervision;
+
 // Counts, at next to no cost.
 pub mod metrics;
 

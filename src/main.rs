@@ -11,6 +11,9 @@ mod systemd;
 use std::{
     io::{self, IsTerminal},
     process::ExitCode,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -22,6 +25,9 @@ use crate::{
     cli::{CommandLine, File, Task, Unheard, completions, say},
     operate::operate,
 };
+
+/// How long somebody may take to read why the program fails.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An idle tunnel is a few small pieces that outlive the large ones of its handshake: with the
 /// system's allocator it would cost half as much again in what lies between them.
@@ -35,15 +41,29 @@ fn main() -> ExitCode {
             Ok(error) => error.exit(),
             Err(error) if error.is::<Unheard>() => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&error);
+                complain(error);
                 ExitCode::FAILURE
             }
         },
     }
 }
 
-/// Says on stderr what is wrong; problems of a configuration in colours, if somebody sees them.
-fn complain(error: &anyhow::Error) {
+/// Says on stderr what is wrong, and goes on after a while if nobody reads it.
+fn complain(error: anyhow::Error) {
+    let (said, is_said) = mpsc::channel::<()>();
+    let complaining = thread::spawn(move || {
+        say_wrong(&error);
+        drop(said);
+    });
+    // It is never sent to, only dropped.
+    if is_said.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
+        // Nothing is to be said if nobody listens any more.
+        let _ = complaining.join();
+    }
+}
+
+/// Says what is wrong; problems of a configuration in colours, if somebody sees them.
+fn say_wrong(error: &anyhow::Error) {
     let problems = match error.downcast_ref() {
         Some(ConfigError::Invalid(problems)) => Some(problems),
         _ => error.downcast_ref::<Problems>(),
@@ -59,7 +79,11 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Run(source) => {
             // It changes the environment, so it comes before all threads.
             let inherited = systemd::inherited()?;
-            runtime()?.block_on(operate(source, inherited))
+            let runtime = runtime()?;
+            let ended = runtime.block_on(operate(source, inherited));
+            // Whatever hangs on a disk or a resolver is not waited for.
+            runtime.shutdown_background();
+            ended
         }
         Task::Check(file) => report(&file),
         Task::Order(order) => runtime()?.block_on(order.carry_out()),

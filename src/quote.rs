@@ -102,8 +102,27 @@ pub fn visible_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Whether a letter is seen, stands where it was written, and does nothing else.
-fn is_shown(letter: char) -> bool {
+/// Returns JSON with what is not seen escaped (RFC 8259, section 7), its white space excepted.
+#[must_use]
+pub fn visible_json(line: &str) -> String {
+    let mut visible = String::with_capacity(line.len());
+    for letter in line.chars() {
+        if letter.is_ascii() || is_shown(letter) {
+            visible.push(letter);
+        } else {
+            let mut units = [0; 2];
+            for unit in letter.encode_utf16(&mut units) {
+                // A String takes everything.
+                let _ = write!(visible, "\\u{unit:04x}");
+            }
+        }
+    }
+    visible
+}
+
+/// Returns whether a letter is seen, stands where it was written, and does nothing else.
+#[must_use]
+pub fn is_shown(letter: char) -> bool {
     !letter.is_control() && !is_format(letter)
 }
 
@@ -164,6 +183,15 @@ mod tests {
         let shown = r"\u{1b}[2J\r\n\t\u{9b}31m\u{7f}\u{202e}\u{2066}\u{200f}\u{2028}";
         assert_eq!(visible(hostile), shown);
         assert_eq!(visible_lines("a\nb\u{9b}"), "a\nb\\u{9b}");
+    }
+
+    #[test]
+    fn json_says_the_same_in_letters_that_are_seen() {
+        let line = "{\"host\":\"ä\u{9b}\u{202e}\u{e0041}\"}\n";
+        let visible = visible_json(line);
+        assert_eq!(visible, "{\"host\":\"ä\\u009b\\u202e\\udb40\\udc41\"}\n");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&visible), read(line));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use tokio::{
 pub(crate) struct Signals {
     /// To read the configuration again.
     pub(crate) reload: Signal,
+    /// To open the log's file again.
+    pub(crate) reopen: Signal,
     /// To have another process take over.
     pub(crate) upgrade: Signal,
     stops: watch::Receiver<usize>,
@@ -26,6 +28,7 @@ impl Signals {
         let heard = || -> io::Result<_> {
             Ok(Self {
                 reload: signal(SignalKind::hangup())?,
+                reopen: signal(SignalKind::user_defined1())?,
                 upgrade: signal(SignalKind::user_defined2())?,
                 stops: stops()?,
             })

@@ -81,10 +81,12 @@ pub(crate) async fn feed_watchdog(pulse: Pulse) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if pulse.beats(period / 2).await {
-            tell(&[NotifyState::Watchdog]);
-        } else {
-            error!("a worker does not respond: the watchdog is not told that the proxy lives");
+        match pulse.silent(period / 2).await.first() {
+            None => tell(&[NotifyState::Watchdog]),
+            Some(worker) => error!(
+                worker,
+                "a worker does not respond: the watchdog is not told that the proxy lives"
+            ),
         }
     }
 }

@@ -22,6 +22,7 @@ mod headers;
 mod health;
 mod limits;
 mod logins;
+mod logs;
 mod metrics;
 mod moving;
 mod operate;

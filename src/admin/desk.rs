@@ -33,6 +33,10 @@ use crate::server::{Control, Readiness};
 /// How long a request's body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a worker may take to respond to a probe, which has a second for its answer where nobody
+/// has said otherwise.
+const LIVELY: Duration = Duration::from_millis(800);
+
 /// How large a request's head may be.
 const HEAD_SIZE: usize = 16 * 1024;
 
@@ -139,7 +143,7 @@ impl Desk {
             ["livez" | "readyz"] | [""] | ["assets", _] if !is_look(&head.method) => {
                 wrong_method("GET, HEAD")
             }
-            ["livez"] => text(StatusCode::OK, "live"),
+            ["livez"] => self.liveness().await,
             ["readyz"] => self.readiness(),
             [""] => page::index(),
             ["assets", file] => page::asset(file),
@@ -155,7 +159,7 @@ impl Desk {
         match path {
             ["metrics"] if !is_look(&head.method) => wrong_method("GET, HEAD"),
             ["metrics"] => {
-                let text = exposition(&self.office.control);
+                let text = exposition(&self.office.control, &self.office.journal);
                 whole(StatusCode::OK, exposition::CONTENT_TYPE, text)
             }
             ["api", "v1", path @ ..] => {
@@ -169,6 +173,18 @@ impl Desk {
                 .await
             }
             _ => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
+        }
+    }
+
+    /// Whether the workers respond: what the service manager's watchdog is told, too.
+    async fn liveness(&self) -> Answer {
+        let silent = self.office.control.pulse().silent(LIVELY).await;
+        match silent.first() {
+            None => text(StatusCode::OK, "live"),
+            Some(worker) => {
+                let words = format!("worker {worker} does not respond");
+                text(StatusCode::SERVICE_UNAVAILABLE, &words)
+            }
         }
     }
 

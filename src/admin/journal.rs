@@ -20,6 +20,10 @@ use tracing_subscriber::{
 };
 
 use super::{api::Entry, view::unix};
+use crate::{
+    metrics::{Count, Counter},
+    quote::{PARAGRAPH, Quoted, visible_lines},
+};
 
 /// Entries that are kept.
 const KEPT: usize = 500;
@@ -28,18 +32,22 @@ const KEPT: usize = 500;
 const BEHIND: usize = 256;
 
 /// The targets whose lines are kept, with what stands below them; requests have others.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 7] = [
     "longwire::server",
     "longwire::pool",
     "longwire::admin",
     "longwire::operate",
     "longwire::start",
+    "longwire::logging",
+    "longwire::supervision",
 ];
 
 /// What has happened so far, and where it is told as it happens.
 #[derive(Debug)]
 pub struct Journal {
     entries: Mutex<Entries>,
+    /// Lines that the log has dropped.
+    dropped_lines: Counter,
     news: broadcast::Sender<Entry>,
 }
 
@@ -59,6 +67,7 @@ impl Journal {
     pub fn new() -> Self {
         Self {
             entries: Mutex::default(),
+            dropped_lines: Counter::default(),
             news: broadcast::Sender::new(BEHIND),
         }
     }
@@ -83,6 +92,17 @@ impl Journal {
         let id = if id > entries.last { 0 } else { id };
         let kept = entries.kept.iter().filter(|entry| entry.id > id);
         (kept.cloned().collect(), news)
+    }
+
+    /// Takes note that the log has dropped so many lines, as nobody read it fast enough.
+    pub fn note_dropped_lines(&self, lines: u64) {
+        self.dropped_lines.add(lines);
+    }
+
+    /// Returns how many lines the log has dropped.
+    #[must_use]
+    pub fn dropped_lines(&self) -> u64 {
+        self.dropped_lines.value()
     }
 
     fn note(&self, level: Level, message: String, fields: BTreeMap<String, String>) {
@@ -131,10 +151,13 @@ struct Words {
 }
 
 impl Words {
-    fn put(&mut self, field: &Field, value: String) {
+    /// Others' words are cut and escaped, whoever has forgotten to; the message is ours, and may have
+    /// several lines.
+    fn put(&mut self, field: &Field, value: impl fmt::Display) {
         match field.name() {
-            "message" => self.message = value,
+            "message" => self.message = visible_lines(&value.to_string()),
             name => {
+                let value = Quoted::within(value, PARAGRAPH).to_string();
                 self.fields.insert(name.to_owned(), value);
             }
         }
@@ -143,15 +166,15 @@ impl Words {
 
 impl Visit for Words {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.to_owned());
+        self.put(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, value.to_string());
+        self.put(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field, format_args!("{value:?}"));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -15,7 +15,10 @@ use super::{
     history::{Count, INTERVAL, Record, Span},
     view::{self, Facts},
 };
-use crate::server::Control;
+use crate::{
+    server::Control,
+    supervision::{Task, supervised},
+};
 
 /// How many counts lie between two of a backend's trend: a minute.
 const TREND_EVERY: usize = 60;
@@ -64,7 +67,9 @@ impl Observer {
             past: Mutex::default(),
             now: watch::Sender::default(),
         });
-        let looking = tokio::spawn(look(Arc::clone(&seen))).abort_handle();
+        let eyes = Arc::clone(&seen);
+        let looking = supervised(Task::Observer, move || look(Arc::clone(&eyes)));
+        let looking = tokio::spawn(looking).abort_handle();
         Self { seen, looking }
     }
 
@@ -172,7 +177,7 @@ impl Seen {
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
-        self.past.lock().expect("no holder panics")
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[log]`
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +13,9 @@ use super::{
 };
 
 const A_LEVEL: &str = "a level such as \"info\", or \"info,longwire::tunnel=debug\"";
+/// The word for no file.
+const STDERR: &str = "stderr";
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// `[log]`: what is logged, and how.
@@ -26,6 +29,8 @@ pub struct Log {
     pub query: bool,
     /// How often an open tunnel leaves a line; `None` is never. Default: never.
     pub tunnel_interval: Option<Duration>,
+    /// The file that is written to; `None` is stderr. Default: stderr.
+    pub file: Option<PathBuf>,
     /// The least severe level that is logged, or `target=level` pairs beside it. Default: `info`.
     pub level: String,
 }
@@ -85,6 +90,7 @@ impl Log {
             access: section.or("access", boolean, true),
             query: section.or("query", boolean, false),
             tunnel_interval: section.or("tunnel_interval", tunnel_interval, None),
+            file: section.or("file", file, None),
             level: section.or("level", level, "info".to_owned()),
         })
     }
@@ -99,6 +105,12 @@ fn tunnel_interval(field: &Field<'_>) -> Result<Option<Duration>, Reported> {
         }
         interval => Ok(interval),
     }
+}
+
+/// The file, or stderr.
+fn file(field: &Field<'_>) -> Result<Option<PathBuf>, Reported> {
+    let written = non_empty(field, "the path of a file, or \"stderr\"")?;
+    Ok((written != STDERR).then(|| field.resolve(written)))
 }
 
 fn level(field: &Field<'_>) -> Result<String, Reported> {

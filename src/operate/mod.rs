@@ -13,6 +13,7 @@ use longwire::{
         Arrivals, Control, Readiness, Server,
         upgrade::{Arriving, Taking},
     },
+    supervision::{Task, supervised},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -86,6 +87,12 @@ async fn take_in(arriving: Arriving, arrivals: Arrivals) {
     }
 }
 
+/// Answers at `door`.
+fn answering(door: &Door, desk: &Desk) -> impl Future<Output = ()> + use<> {
+    let (door, desk) = (door.clone(), desk.clone());
+    supervised(Task::Admin, move || door.clone().serve(desk.clone()))
+}
+
 /// What goes on beside the server.
 struct Operation {
     program: Program,
@@ -123,7 +130,7 @@ impl Operation {
             file,
             logging,
             control,
-            answering: tokio::spawn(door.clone().serve(desk.clone())),
+            answering: tokio::spawn(answering(&door, &desk)),
             door,
             desk,
             errands,
@@ -149,7 +156,9 @@ impl Operation {
         }
         systemd::ready("serving");
         let mut readiness = self.readiness.clone();
-        tokio::spawn(systemd::feed_watchdog(pulse));
+        tokio::spawn(supervised(Task::Watchdog, move || {
+            systemd::feed_watchdog(pulse.clone())
+        }));
         let stopped = loop {
             tokio::select! {
                 stopped = &mut serving => break stopped?,
@@ -167,12 +176,14 @@ impl Operation {
                     // The log has the outcome.
                     let _ = self.carry_out(Order::Reload).await;
                 }
+                Some(()) = signals.reopen.recv() => self.logging.reopen(),
                 Some(()) = signals.upgrade.recv() => {
                     let _ = self.carry_out(Order::Upgrade).await;
                 }
             }
         };
-        self.part().await;
+        // It lives until the last line is written.
+        let _logging = self.part().await;
         info!(
             closed_tunnels = stopped.closed_tunnels,
             ended_tunnels = stopped.ended_tunnels,
@@ -184,7 +195,7 @@ impl Operation {
     }
 
     /// Answers nobody who comes from now on, and lets those have their answers who have been here.
-    async fn part(mut self) {
+    async fn part(mut self) -> Logging {
         self.answering.abort();
         self.desk.end_streams();
         drop(self.desk);
@@ -196,5 +207,6 @@ impl Operation {
             }
         };
         let _ = timeout(LAST_WORD, all_gone).await;
+        self.logging
     }
 }

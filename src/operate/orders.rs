@@ -10,8 +10,8 @@ use longwire::{
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use super::Operation;
-use crate::{start::usual, systemd};
+use super::{Operation, answering};
+use crate::{logging::Output, start::usual, systemd};
 
 impl Operation {
     /// Carries an order out, and says in the log what came of it.
@@ -48,7 +48,7 @@ impl Operation {
         };
         // All of it or nothing: what may fail comes before what takes effect.
         let prepared = self.prepare(file).await;
-        let (config, door) = prepared.map_err(|error| {
+        let (config, door, output) = prepared.map_err(|error| {
             self.control.note_refused_reload();
             format!("{error:#}")
         })?;
@@ -60,16 +60,21 @@ impl Operation {
         } else {
             self.desk.set_log_level(log.level);
         }
+        if let Some(output) = output {
+            self.logging.move_to(log.file, output);
+        }
         self.answer_at(door);
         Ok(changes.to_string())
     }
 
-    /// The configuration in `file`, and the door that it asks for.
-    async fn prepare(&self, file: PathBuf) -> anyhow::Result<(Config, Door)> {
+    /// The configuration in `file`, the door that it asks for, and where it wants the log, if that is
+    /// elsewhere.
+    async fn prepare(&self, file: PathBuf) -> anyhow::Result<(Config, Door, Option<Output>)> {
         let config = load(file).await?;
         let usual = usual(&config.admin, self.file.as_deref());
         let door = self.door.moved(&config.admin, usual.as_deref())?;
-        Ok((config, door))
+        let output = self.logging.open_other(config.log.file.as_deref())?;
+        Ok((config, door, output))
     }
 
     /// Logs at another level until the next reload.
@@ -85,8 +90,7 @@ impl Operation {
     /// Answers at `door` from now on.
     fn answer_at(&mut self, door: Door) {
         self.answering.abort();
-        let serving = door.clone().serve(self.desk.clone());
-        self.answering = tokio::spawn(serving);
+        self.answering = tokio::spawn(answering(&door, &self.desk));
         self.door = door;
     }
 

@@ -11,6 +11,7 @@ use crate::{
     config::{self, Removed},
     pool::Pool,
     proxy::Proxy,
+    supervision::{Task, supervised},
     tunnel::registry::{Registry, RouteId},
 };
 
@@ -51,7 +52,10 @@ impl Care {
         registry: &Arc<Registry>,
     ) -> Self {
         let mut forgetting = JoinSet::new();
-        forgetting.spawn(forget_expired(Arc::clone(proxy), Arc::clone(pools)));
+        let (proxy, pools) = (Arc::clone(proxy), Arc::clone(pools));
+        forgetting.spawn(supervised(Task::Forgetting, move || {
+            forget_expired(Arc::clone(&proxy), Arc::clone(&pools))
+        }));
         Self {
             registry: Arc::clone(registry),
             wards: HashMap::new(),
@@ -68,7 +72,9 @@ impl Care {
         }
         let mut reports = JoinSet::new();
         if let Some(every) = every {
-            reports.spawn(reporting(Arc::clone(&self.registry), every));
+            let registry = Arc::clone(&self.registry);
+            let report = move || reporting(Arc::clone(&registry), every);
+            reports.spawn(supervised(Task::Reports, report));
         }
         self.reports = (every, reports);
     }
@@ -96,7 +102,10 @@ impl Ward {
         let tasks = tasks(&charge.pool, registry);
         let (sender, receiver) = watch::channel(charge);
         let mut drains = JoinSet::new();
-        drains.spawn(draining(receiver, Arc::clone(registry)));
+        let registry = Arc::clone(registry);
+        drains.spawn(supervised(Task::Drains, move || {
+            draining(receiver.clone(), Arc::clone(&registry))
+        }));
         Self {
             charge: sender,
             tasks,
@@ -115,7 +124,10 @@ impl Ward {
 /// The checks and the rebalancing of a pool.
 fn tasks(pool: &Arc<Pool>, registry: &Arc<Registry>) -> JoinSet<()> {
     let mut tasks: JoinSet<()> = pool.checks().collect();
-    tasks.spawn(rebalancing(Arc::clone(pool), Arc::clone(registry)));
+    let (pool, registry) = (Arc::clone(pool), Arc::clone(registry));
+    tasks.spawn(supervised(Task::Rebalance, move || {
+        rebalancing(Arc::clone(&pool), Arc::clone(&registry))
+    }));
     tasks
 }
 

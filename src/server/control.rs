@@ -10,6 +10,7 @@ use super::{
     closings::Closings,
     reload::{ReloadError, ReloadTotals, Reloads},
     upgrade::NotReady,
+    workers::Pulse,
 };
 use crate::{
     config::{Config, Source},
@@ -29,6 +30,7 @@ pub struct Control {
     closings: Arc<Closings>,
     reloads: Arc<Reloads>,
     readiness: watch::Receiver<Readiness>,
+    pulse: Pulse,
 }
 
 /// Why tunnels are not rebalanced.
@@ -61,6 +63,7 @@ impl Control {
     pub(super) fn new(
         shared: &Shared,
         readiness: &watch::Sender<Readiness>,
+        pulse: Pulse,
     ) -> (Self, mpsc::Receiver<Order>) {
         let (orders, arriving) = mpsc::channel(1);
         let control = Self {
@@ -69,8 +72,15 @@ impl Control {
             reloads: Arc::default(),
             shared: shared.clone(),
             readiness: readiness.subscribe(),
+            pulse,
         };
         (control, arriving)
+    }
+
+    /// Returns what tells whether the workers still live.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Whether the server is ready, and when that changes.

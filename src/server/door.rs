@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config,
     listener::{Inherited, Limit, Listener},
+    supervision::{Task, supervised},
     tls::Acceptor,
 };
 
@@ -88,7 +89,9 @@ impl Door {
     pub(super) fn open(&mut self) {
         for reception in self.all_receptions() {
             let worker = self.workers.at(reception.here).handle();
-            self.receptions.spawn_on(reception.receive(), worker);
+            let receive = move || reception.clone().receive();
+            self.receptions
+                .spawn_on(supervised(Task::Accepting, receive), worker);
         }
     }
 

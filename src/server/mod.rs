@@ -141,7 +141,7 @@ impl Server {
         let shared = Shared::new(config, workers.len())?;
         let care = Care::begin(&shared.proxy, &shared.pools, &shared.registry);
         let readiness = watch::Sender::new(Readiness::Ready);
-        let (control, orders) = Control::new(&shared, &readiness);
+        let (control, orders) = Control::new(&shared, &readiness, workers.pulse());
         let mut server = Self {
             config: config.clone(),
             doors: Vec::new(),

@@ -14,7 +14,11 @@ use tokio::{
 use super::{
     Changes, Readiness, ReloadError, Server, Stopped, TICK, control::Order, upgrade::Giving,
 };
-use crate::config::{self, Config};
+use crate::{
+    config::{self, Config},
+    supervision::{Task, attempt, supervised},
+    tunnel::registry::Registry,
+};
 
 /// Why a server does not serve any more.
 enum End {
@@ -72,7 +76,7 @@ impl Server {
                 }
                 () = certificates_are_due(&self.config.reload) => {
                     for door in &mut self.doors {
-                        door.renew_certificates();
+                        attempt(Task::Certificates, || door.renew_certificates());
                     }
                 }
                 // So that they are not kept when they have closed.
@@ -110,7 +114,7 @@ impl Server {
             return Err(ReloadError::Succession);
         }
         // An address that the last reload has given up may be wanted again.
-        while self.closing.join_next().await.is_some() {}
+        self.await_closed_doors().await;
         let prepared = self.prepare(config)?;
         Ok(self.apply(prepared))
     }
@@ -121,16 +125,19 @@ impl Server {
         for worker in self.workers.iter() {
             let registry = Arc::clone(&self.shared.registry);
             let index = worker.index;
-            let tick = async move {
-                let mut ticks = interval(TICK);
-                loop {
-                    ticks.tick().await;
-                    registry.tick(index);
-                }
-            };
-            clocks.spawn_on(tick, worker.handle());
+            let tick = move || tick(Arc::clone(&registry), index);
+            clocks.spawn_on(supervised(Task::Clocks, tick), worker.handle());
         }
         clocks
+    }
+}
+
+/// Moves the clock of the tunnels of the worker with that number.
+async fn tick(registry: Arc<Registry>, worker: usize) {
+    let mut ticks = interval(TICK);
+    loop {
+        ticks.tick().await;
+        registry.tick(worker);
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{Server, Shared, TICK, orders, upgrade::Giving};
 use crate::{
@@ -83,6 +83,7 @@ impl Server {
         self.obey_no_more();
         // Who was asked to take over is not to serve when this one is told to stop.
         self.succession.withdraw();
+        let began = Instant::now();
         let mut tally = Tally::begin(&self.shared);
         for door in self.doors.drain(..) {
             self.closing.spawn(door.close());
@@ -90,7 +91,9 @@ impl Server {
         tokio::select! {
             biased;
             () = &mut abort => warn!("stopping at once"),
-            () = self.let_connections_end() => self.stop_tunnels(&mut tally, abort).await,
+            () = self.let_connections_end() => {
+                self.stop_tunnels(&mut tally, began, abort).await;
+            }
         }
         self.finish(tally).await
     }
@@ -121,45 +124,58 @@ impl Server {
         };
         if !is_stopped {
             let farewell = Farewell::upgrading(&self.config.upgrade);
-            let closed = self.close_tunnels(&farewell, stop).await;
+            let closed = self.close_tunnels(&farewell, Instant::now(), stop).await;
             tally.told += closed.told;
             is_stopped = closed.is_interrupted;
         }
         if is_stopped {
-            self.stop_tunnels(&mut tally, abort).await;
+            self.stop_tunnels(&mut tally, Instant::now(), abort).await;
         }
         tally.moved = departures.end(&self.shared.exit).await;
         self.finish(tally).await
     }
 
-    /// Waits until all doors are closed, and has connections end with the request under way.
+    /// Waits until all doors are closed, and has connections end with the request under way. A
+    /// worker that hangs closes none, and its tunnels alone are to wait for it.
     async fn let_connections_end(&mut self) {
-        while self.closing.join_next().await.is_some() {}
+        self.await_closed_doors().await;
         self.stopping.send_replace(());
     }
 
-    async fn stop_tunnels(&self, tally: &mut Tally, abort: Pin<&mut impl Future<Output = ()>>) {
+    /// Waits until all doors are closed that are about to, for a [`TICK`] at the most.
+    pub(super) async fn await_closed_doors(&mut self) {
+        let all_closed = async { while self.closing.join_next().await.is_some() {} };
+        let _ = timeout(TICK, all_closed).await;
+    }
+
+    /// Closes the tunnels of a server that `began` to stop then.
+    async fn stop_tunnels(
+        &self,
+        tally: &mut Tally,
+        began: Instant,
+        abort: Pin<&mut impl Future<Output = ()>>,
+    ) {
         let farewell = Farewell::stopping(&self.config.stop);
-        let closed = self.close_tunnels(&farewell, abort).await;
+        let closed = self.close_tunnels(&farewell, began, abort).await;
         tally.told += closed.told;
         if closed.is_interrupted {
             warn!("stopping at once");
         }
     }
 
-    /// Closes tunnels at their pace, until none is left and no request either, time is up, or there
-    /// is an `interruption`.
+    /// Closes tunnels at their pace, until none is left and no request either, the time is up that
+    /// `began` then, or there is an `interruption`.
     async fn close_tunnels(
         &self,
         farewell: &Farewell,
+        began: Instant,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> Closed {
         let registry = &self.shared.registry;
-        let began = Instant::now();
-        let deadline = began + farewell.deadline;
+        let (deadline, now) = (began + farewell.deadline, Instant::now());
         let pace = Pace::from(farewell.pace).for_few(registry.len());
-        let mut drain = Drain::new(pace, None, began);
-        drain.set(vec![(Whose::Everyone, farewell.order)], began);
+        let mut drain = Drain::new(pace, None, now);
+        drain.set(vec![(Whose::Everyone, farewell.order)], now);
         let finished = async {
             // In this order: a connection may yet become a tunnel.
             self.stopping.closed().await;
@@ -202,7 +218,7 @@ impl Server {
 
     /// Closes and cuts what is left, and ends the workers. One that hangs is not waited for.
     async fn finish(mut self, tally: Tally) -> Stopped {
-        let _ = timeout(TICK, self.let_connections_end()).await;
+        self.let_connections_end().await;
         let registry = &self.shared.registry;
         let not_closed = registry.closing();
         let cut = registry.cut_all();
@@ -216,11 +232,7 @@ impl Server {
             cut_tunnels: cut,
             moved_tunnels: tally.moved,
         };
-        if self.workers.pulse().beats(TICK).await {
-            self.workers.stop();
-        } else {
-            error!("a worker hangs, and is left behind");
-        }
+        self.workers.stop(TICK).await;
         stopped
     }
 }
@@ -260,10 +272,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     /// A server with a worker that hangs until the sender is dropped.
-    fn server_with_a_hanging_worker() -> (Server, std::sync::mpsc::Sender<()>) {
+    fn server_with_a_hanging_worker(rest: &str) -> (Server, std::sync::mpsc::Sender<()>) {
         let text = "[server]\nworkers = 2\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-                    [[route]]\npool = \"main\"\n[pool.main]\nbackends = [\"127.0.0.1:9\"]";
-        let config = Config::parse(text, "test", Path::new("")).unwrap();
+                    [[route]]\npool = \"main\"\n[pool.main]\nbackends = [\"127.0.0.1:9\"]\n";
+        let config = Config::parse(&format!("{text}{rest}"), "test", Path::new("")).unwrap();
         let server = Server::bind(&config, Placement::Threads).unwrap();
         let (release, released) = channel::<()>();
         server.workers.at(1).spawn_task(async move {
@@ -274,17 +286,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_hangs_does_not_hold_up_a_stop_at_once() {
-        let (server, _release) = server_with_a_hanging_worker();
+        let (server, _release) = server_with_a_hanging_worker("");
         let stopped = timeout(LONG, server.run(ready(()), ready(()))).await;
         assert_eq!(stopped.expect("it waits").cut_tunnels, 0);
     }
 
     #[tokio::test]
+    async fn a_worker_that_hangs_does_not_hold_up_a_stop_beyond_its_deadline() {
+        let (server, _release) =
+            server_with_a_hanging_worker("[stop]\ndeadline = \"100ms\"\nover = \"100ms\"");
+        let stopped = timeout(LONG, server.run(ready(()), pending())).await;
+        assert_eq!(stopped.expect("it waits").cut_tunnels, 0);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_hangs_after_a_reload_does_not_hold_up_the_next() {
+        let (server, _release) = server_with_a_hanging_worker("");
+        let control = server.control();
+        let config = server.config.clone();
+        let elsewhere = Config {
+            listeners: vec![config::Listener {
+                address: "127.0.0.2:0".parse().unwrap(),
+                ..config.listeners[0].clone()
+            }],
+            ..config.clone()
+        };
+        let running = tokio::spawn(server.run(pending(), pending()));
+        control.reload(elsewhere).await.unwrap();
+        let again = timeout(LONG, control.reload(config)).await;
+        again.expect("it waits").unwrap();
+        running.abort();
+    }
+
+    #[tokio::test]
     async fn a_worker_that_hangs_is_waited_for_in_peace() {
-        let (server, release) = server_with_a_hanging_worker();
+        let (server, release) = server_with_a_hanging_worker("");
         let pulse = server.pulse();
         let mut running = tokio::spawn(server.run(ready(()), pending()));
-        assert!(timeout(2 * TICK, &mut running).await.is_err());
+        assert!(timeout(3 * TICK, &mut running).await.is_err());
         drop(release);
         timeout(LONG, running).await.expect("it waits").unwrap();
         assert!(!pulse.beats(LONG).await, "the workers live on");

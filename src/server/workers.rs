@@ -4,17 +4,21 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Relaxed, Release},
+        },
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
 use tokio::{
     runtime::{self, Handle},
-    sync::oneshot,
-    time::timeout,
+    sync::{oneshot, watch},
+    time::{Instant, timeout_at},
 };
+use tracing::error;
 
 /// Where connections are to live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +40,20 @@ const TOLERANCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Workers {
     workers: Vec<Worker>,
+    pulse: Pulse,
 }
 
 /// Tells whether the workers still live, however the server goes on.
 #[derive(Debug, Clone)]
-pub struct Pulse {
-    workers: Vec<Handle>,
+pub struct Pulse(Arc<[Beat]>);
+
+/// A worker that is asked whether it lives.
+#[derive(Debug)]
+struct Beat {
+    worker: Handle,
+    /// Whether it has been asked and has not answered.
+    is_asked: Arc<AtomicBool>,
+    answers: watch::Sender<()>,
 }
 
 /// A runtime of one thread, and how many connections live on it.
@@ -59,7 +71,8 @@ pub(super) struct Worker {
 struct Thread {
     /// Dropped, it ends the thread.
     _stop: oneshot::Sender<()>,
-    join: JoinHandle<()>,
+    /// Is ready when the thread has ended.
+    ended: oneshot::Receiver<()>,
 }
 
 /// A connection's place on a worker, counted until dropped.
@@ -71,7 +84,9 @@ pub(super) struct Seat {
 impl Workers {
     pub(super) fn start(count: usize, placement: Placement) -> io::Result<Self> {
         let workers = match placement {
-            Placement::Threads => (0..count).map(Worker::spawn).collect::<io::Result<_>>()?,
+            Placement::Threads => (0..count)
+                .map(Worker::spawn)
+                .collect::<io::Result<Vec<_>>>()?,
             Placement::Current => vec![Worker {
                 index: 0,
                 handle: Handle::current(),
@@ -79,7 +94,8 @@ impl Workers {
                 thread: Mutex::default(),
             }],
         };
-        Ok(Self { workers })
+        let pulse = Pulse::of(&workers);
+        Ok(Self { workers, pulse })
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Worker> + Clone {
@@ -96,10 +112,7 @@ impl Workers {
     }
 
     pub(super) fn pulse(&self) -> Pulse {
-        let workers = self.iter().map(|worker| worker.handle.clone());
-        Pulse {
-            workers: workers.collect(),
-        }
+        self.pulse.clone()
     }
 
     /// The worker that carries the fewest connections.
@@ -118,31 +131,83 @@ impl Workers {
         least.filter(crowded).unwrap_or(here)
     }
 
-    /// Ends the threads, and with them all that still lives on them, though it holds the workers.
-    pub(super) fn stop(&self) {
-        let threads = self.iter().filter_map(Worker::take_thread);
-        for Thread { _stop, join } in threads {
-            drop(_stop);
-            if join.join().is_err() {
-                tracing::error!("a worker thread panicked");
+    /// Ends the threads, and with them all that still lives on them, though it holds the workers. One
+    /// that has not ended within `patience` is left behind.
+    pub(super) async fn stop(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let threads = self
+            .iter()
+            .map(|worker| (worker.index, worker.take_thread()));
+        let stopping = threads.filter_map(|(worker, thread)| Some((worker, thread?.tell_to_end())));
+        // All are told before one is waited for.
+        for (worker, ended) in stopping.collect::<Vec<_>>() {
+            match timeout_at(deadline, ended).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => error!(worker, "a worker thread panicked"),
+                Err(_) => error!(worker, "a worker does not respond, and is left behind"),
             }
         }
     }
 }
 
 impl Pulse {
-    /// Whether every worker does something new before `deadline` has passed.
-    pub async fn beats(&self, deadline: Duration) -> bool {
-        let done: Vec<_> = self.workers.iter().map(|w| w.spawn(async {})).collect();
-        let all_done = async {
-            for done in done {
-                if done.await.is_err() {
-                    return false;
-                }
-            }
-            true
+    fn of(workers: &[Worker]) -> Self {
+        let beat = |worker: &Worker| Beat {
+            worker: worker.handle.clone(),
+            is_asked: Arc::default(),
+            answers: watch::Sender::default(),
         };
-        timeout(deadline, all_done).await.unwrap_or(false)
+        Self(workers.iter().map(beat).collect())
+    }
+
+    /// Returns whether every worker does something new before `deadline` has passed.
+    pub async fn beats(&self, deadline: Duration) -> bool {
+        self.silent(deadline).await.is_empty()
+    }
+
+    /// Returns the numbers of those workers that do nothing new before `deadline` has passed.
+    pub async fn silent(&self, deadline: Duration) -> Vec<usize> {
+        let deadline = Instant::now() + deadline;
+        let answers: Vec<_> = self.0.iter().map(Beat::ask).collect();
+        let mut silent = Vec::new();
+        for (worker, answer) in answers.into_iter().enumerate() {
+            let answers = match answer {
+                Some(mut answer) => timeout_at(deadline, answer.changed()).await.is_ok(),
+                None => false,
+            };
+            if !answers {
+                silent.push(worker);
+            }
+        }
+        silent
+    }
+}
+
+impl Beat {
+    /// Asks the worker for a beat, unless it still owes one: one that hangs is not to be buried under
+    /// questions. `None` if it has ended.
+    fn ask(&self) -> Option<watch::Receiver<()>> {
+        let answer = self.answers.subscribe();
+        if self.is_asked.swap(true, AcqRel) {
+            return Some(answer);
+        }
+        let (is_asked, answers) = (Arc::clone(&self.is_asked), self.answers.clone());
+        let beat = self.worker.spawn(async move {
+            is_asked.store(false, Release);
+            answers.send_replace(());
+        });
+        let has_ended = beat.is_finished() && !answer.has_changed().unwrap_or(true);
+        if has_ended {
+            self.is_asked.store(false, Release);
+        }
+        (!has_ended).then_some(answer)
+    }
+}
+
+impl Thread {
+    /// Has the thread end, and returns what is ready when it has, or an error if it panicked.
+    fn tell_to_end(self) -> oneshot::Receiver<()> {
+        self.ended
     }
 }
 
@@ -153,18 +218,21 @@ impl Worker {
             .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel::<()>();
         let run = move || {
             // The sender is never used, only dropped.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
+            // Nobody may be waiting.
+            let _ = end.send(());
         };
         let name = format!("worker-{index}");
-        let join = thread::Builder::new().name(name).spawn(run)?;
+        thread::Builder::new().name(name).spawn(run)?;
         Ok(Self {
             index,
             handle,
             load: Arc::default(),
-            thread: Mutex::new(Some(Thread { _stop: stop, join })),
+            thread: Mutex::new(Some(Thread { _stop: stop, ended })),
         })
     }
 
@@ -215,9 +283,9 @@ mod tests {
             load: Arc::new(AtomicUsize::new(*load)),
             thread: Mutex::default(),
         });
-        let workers = Workers {
-            workers: workers.collect(),
-        };
+        let workers: Vec<_> = workers.collect();
+        let pulse = Pulse::of(&workers);
+        let workers = Workers { workers, pulse };
         workers.host(0).index
     }
 
@@ -231,11 +299,13 @@ mod tests {
         workers.workers[1].spawn_task(async move {
             let _ = released.recv();
         });
-        assert!(!pulse.beats(Duration::from_millis(50)).await);
+        for _ in 0..3 {
+            assert_eq!(pulse.silent(Duration::from_millis(50)).await, [1]);
+        }
         drop(release);
         assert!(pulse.beats(Duration::from_secs(60)).await);
 
-        workers.stop();
+        workers.stop(Duration::from_secs(60)).await;
         assert!(!pulse.beats(Duration::from_secs(60)).await);
     }
 

@@ -307,6 +307,12 @@ impl Process {
         }
     }
 
+    /// Waits for its end, and gives its exit code, while nobody reads its log.
+    pub(crate) async fn left_unread(&mut self) -> Option<i32> {
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        status.expect("it ends").unwrap().code()
+    }
+
     /// Waits for its end, and gives its exit code and everything that it has logged, together with
     /// all others that it has let write there.
     pub(crate) async fn ended(mut self) -> (Option<i32>, Vec<String>) {

@@ -12,7 +12,7 @@ mod process;
 mod requests;
 mod tunnels;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -21,6 +21,7 @@ use prometheus_client::{
 };
 
 use self::family::Families;
+use super::Journal;
 use crate::server::Control;
 
 /// The type of the text.
@@ -28,12 +29,12 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// All that the proxy has counted.
 #[derive(Debug)]
-struct Everything(Control);
+struct Everything(Control, Arc<Journal>);
 
 /// The metrics as they are now.
-pub(super) fn exposition(control: &Control) -> String {
+pub(super) fn exposition(control: &Control, journal: &Arc<Journal>) -> String {
     let mut registry = Registry::with_prefix("longwire");
-    registry.register_collector(Box::new(Everything(control.clone())));
+    registry.register_collector(Box::new(Everything(control.clone(), Arc::clone(journal))));
     let mut text = String::new();
     // A String takes everything.
     let _ = encode(&mut text, &registry);
@@ -42,13 +43,13 @@ pub(super) fn exposition(control: &Control) -> String {
 
 impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let Self(control) = self;
+        let Self(control, journal) = self;
         let mut families = Families::new(encoder);
         tunnels::write(&mut families, control)?;
         requests::write(&mut families, control)?;
         pools::write(&mut families, control)?;
         admission::write(&mut families, control)?;
         connections::write(&mut families, control)?;
-        process::write(&mut families, control)
+        process::write(&mut families, control, journal)
     }
 }

@@ -7,12 +7,19 @@ use std::{
 
 use super::family::{Families, Family};
 use crate::{
+    admin::Journal,
     metrics::Process,
     server::{Control, Readiness},
+    supervision::Task,
 };
 
-pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Result {
+pub(super) fn write(
+    families: &mut Families<'_>,
+    control: &Control,
+    journal: &Journal,
+) -> fmt::Result {
     write_configuration(families, control)?;
+    write_troubles(families, journal)?;
     if let Some(process) = Process::now() {
         write_process(families, &process)?;
     }
@@ -38,6 +45,19 @@ fn write_configuration(families: &mut Families<'_>, control: &Control) -> fmt::R
     families.gauge(&family, unix(control.source().read_at))?;
     let family = Family::new("workers", "Threads that connections live on");
     families.gauge(&family, control.workers() as f64)
+}
+
+/// What is wrong with the process itself.
+fn write_troubles(families: &mut Families<'_>, journal: &Journal) -> fmt::Result {
+    let help = "Lines that the log has dropped, as nobody read it fast enough";
+    let family = Family::new("log_lines_dropped", help);
+    families.counter(&family, journal.dropped_lines() as f64)?;
+    let help = "Background tasks that panicked and were started again, by kind";
+    let family = Family::new("task_panics", help);
+    families.counters(
+        &family,
+        Task::ALL.map(|task| ([("task", task.name())], task.panics())),
+    )
 }
 
 fn write_process(families: &mut Families<'_>, process: &Process) -> fmt::Result {

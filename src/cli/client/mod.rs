@@ -15,7 +15,7 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use longwire::{admin::api::Refused, stream::Stream};
+use longwire::{admin::api::Refused, quote::visible_lines, stream::Stream};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{spawn, time::timeout};
@@ -179,7 +179,7 @@ fn granted(answer: Response<Bytes>) -> Result<Bytes, Refusal> {
     };
     Err(Refusal {
         status: head.status,
-        words,
+        words: visible_lines(&words),
     })
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod words;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
+use longwire::quote::visible_json;
 use serde_json::Value;
 
 pub(crate) use self::{
@@ -35,8 +36,8 @@ impl Audience {
     /// If nobody reads it, as all that is said.
     pub(crate) fn tell(self, json: &Value, words: impl FnOnce() -> String) -> anyhow::Result<()> {
         match self.json {
-            true if io::stdout().is_terminal() => say(&format!("{json:#}")),
-            true => say(&json.to_string()),
+            true if io::stdout().is_terminal() => say(&visible_json(&format!("{json:#}"))),
+            true => say(&visible_json(&json.to_string())),
             false => say(&words()),
         }
     }

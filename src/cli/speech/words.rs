@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-use longwire::admin::api::Percentiles;
+use longwire::{admin::api::Percentiles, quote::visible};
 
 /// 1,234,567
 pub(crate) fn count(number: impl TryInto<u64>) -> String {
@@ -94,7 +94,7 @@ pub(crate) fn round_trips(percentiles: Option<Percentiles>) -> String {
 
 /// What a terminal takes for nothing else than text.
 pub(crate) fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    visible(text)
 }
 
 #[cfg(test)]
@@ -134,6 +134,6 @@ mod tests {
 
     #[test]
     fn a_terminal_is_not_told_what_to_do_by_those_who_are_shown_on_it() {
-        assert_eq!(plain("/a\u{1b}[2J"), "/a\u{fffd}[2J");
+        assert_eq!(plain("/a\u{1b}[2J"), r"/a\u{1b}[2J");
     }
 }

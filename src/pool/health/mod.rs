@@ -26,7 +26,10 @@ use self::{
     failure::Failure,
 };
 use super::{Pool, backend::Backend, connect::Connector, outlier::Seen, standing::State};
-use crate::config::{self, BackendAddress, BackendTls, Check};
+use crate::{
+    config::{self, BackendAddress, BackendTls, Check},
+    supervision::{Task, supervised},
+};
 
 /// How the backends of a pool are checked.
 #[derive(Debug)]
@@ -56,7 +59,10 @@ impl Pool {
             0
         };
         let pool = Arc::clone(self);
-        (0..count).map(move |index| Arc::clone(&pool).check_always(index))
+        (0..count).map(move |index| {
+            let pool = Arc::clone(&pool);
+            supervised(Task::Checks, move || Arc::clone(&pool).check_always(index))
+        })
     }
 
     async fn check_always(self: Arc<Self>, index: usize) {

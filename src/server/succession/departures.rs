@@ -76,9 +76,11 @@ impl Departures {
     pub(in crate::server) async fn end(self, exit: &Exit) -> usize {
         exit.close();
         drop(self.open);
-        // It ends with what it forwards.
-        let _ = self.forwarding.await;
-        let mut giving = self.giving;
+        let (mut forwarding, mut giving) = (self.forwarding, self.giving);
+        // It ends with what it forwards, unless that stands on a worker that hangs.
+        if timeout(SETTLING, &mut forwarding).await.is_err() {
+            forwarding.abort();
+        }
         let given = timeout(SETTLING, &mut giving).await;
         // Whoever is on the way yet has been for too long.
         giving.abort();
