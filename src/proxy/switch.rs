@@ -124,7 +124,7 @@ impl Exchange<'_> {
         let deadline = Instant::now() + self.terms.timeouts.handshake;
         let pool = &self.route.pool;
         let mut last = None;
-        while let Some(lease) = selection.next() {
+        for lease in selection.by_ref() {
             let backend = lease.backend();
             self.arrival.record.tries(backend);
             let crowded = Crowded {
