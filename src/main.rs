@@ -100,6 +100,9 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 fn report(file: &File) -> anyhow::Result<()> {
     let config = file.load()?;
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
     println!(
         "{} is valid: {} listeners, {} routes, {} pools",
         file.path().display(),

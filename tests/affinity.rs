@@ -195,6 +195,18 @@ async fn the_cookies_name_and_attributes_are_as_configured() {
 }
 
 #[tokio::test]
+async fn a_partitioned_cookie_is_secure_too() {
+    let backends = naming_cluster(1).await;
+    let affinity = r#"{ by = "cookie", same_site = "none", partitioned = true }"#;
+    let proxy = Proxy::fronting(&backends).affinity(affinity).start().await;
+    let cookie = Visit::to(&proxy, "/", &[]).await.set_cookie.unwrap();
+    let attributes: Vec<_> = cookie.split("; ").skip(1).collect();
+    for attribute in ["Partitioned", "Secure", "SameSite=None"] {
+        assert!(attributes.contains(&attribute), "{cookie}");
+    }
+}
+
+#[tokio::test]
 async fn proxies_that_share_a_secret_honour_each_others_cookies() {
     let backends = naming_cluster(3).await;
     let one = Proxy::fronting(&backends).affinity(SECRET).start().await;

@@ -1,16 +1,22 @@
 //! A backend on which traffic fails is left out for a while.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use longwire::{config::Intent, pool::standing::State};
+use longwire::{
+    config::Intent,
+    pool::{outlier::Seen, standing::State},
+};
 use tokio::time::{Instant, advance, sleep};
 
 use crate::support::{
-    Backend, Client, Proxy, ProxyBuilder, Raw, all_is_quiet, in_slow_motion, naming_cluster, until,
+    Backend, Client, Mood, Moody, Proxy, ProxyBuilder, Raw, all_is_quiet, in_slow_motion,
+    naming_cluster, until,
 };
 
 const WRONG_ACCEPT: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                             Connection: Upgrade\r\nSec-WebSocket-Accept: wrong\r\n\r\n";
+const WRONG_UPGRADE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\
+                             Connection: Upgrade\r\n\r\n";
 const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
 /// A Close 1000 as a server sends it.
@@ -46,12 +52,24 @@ async fn until_left(mut client: Raw) {
     client.rest().await;
 }
 
+/// The same from as many networks in turn.
+async fn ask_from(proxy: &Proxy, networks: u8, times: usize) {
+    for _ in 0..times {
+        for network in 1..=networks {
+            let mut client = proxy.raw_from([127, 0, network, 1]).await;
+            client.ask_for_websocket("/").await;
+            client.head().await;
+            until_left(client).await;
+        }
+    }
+}
+
 #[tokio::test]
-async fn a_backend_that_fails_handshakes_in_any_way_is_ejected_after_five_in_a_row() {
+async fn a_backend_that_fails_handshakes_by_itself_is_ejected_after_five_in_a_row() {
     for bad in [
         Backend::hanging_up().await,
         Backend::answering(WRONG_ACCEPT).await,
-        Backend::answering(BROKEN).await,
+        Backend::answering(WRONG_UPGRADE).await,
     ] {
         let good = Backend::losing(CLOSE).await;
         let proxy = in_turn([&bad, &good]).start().await;
@@ -60,6 +78,125 @@ async fn a_backend_that_fails_handshakes_in_any_way_is_ejected_after_five_in_a_r
         ask(&proxy, 12).await;
         assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
         assert_eq!(bad.visits(), 5);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_can_bring_about_ejects_nobody_however_often_it_does() {
+    let protocol = Mood::Grants(&[("Sec-WebSocket-Protocol", "mqtt")], b"");
+    let extension = Mood::Grants(&[("Sec-WebSocket-Extensions", "x-own")], b"");
+    let too_much = Mood::Says("HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n");
+    for mood in [Mood::Says(BROKEN), protocol, extension, too_much] {
+        let asked = [Moody::new(mood.clone()).await, Moody::new(mood).await];
+        let proxy = Moody::fronting(&asked)
+            .pool("balance = \"round-robin\"\nejection.failures = 1")
+            .start()
+            .await;
+        ask(&proxy, 20).await;
+        assert_eq!(states(&proxy), [State::Ready, State::Ready]);
+        assert!(asked[0].visits().len() >= 10, "it is asked as before");
+    }
+    let losing = [Backend::losing(b"").await, Backend::losing(b"").await];
+    let proxy = in_turn(&losing).pool("ejection.failures = 1").start().await;
+    ask(&proxy, 20).await;
+    ask_from(&proxy, 2, 10).await;
+    assert_eq!(states(&proxy), [State::Ready, State::Ready]);
+}
+
+#[tokio::test]
+async fn what_most_client_networks_meet_is_the_backends_fault() {
+    for bad in [
+        Backend::answering(BROKEN).await,
+        Backend::losing(b"").await,
+        Backend::losing(HALF_A_FRAME).await,
+    ] {
+        let good = Backend::losing(CLOSE).await;
+        let proxy = in_turn([&bad, &good]).start().await;
+        ask_from(&proxy, 4, 2).await;
+        assert_eq!(states(&proxy), [State::Ready, State::Ready]);
+        ask_from(&proxy, 3, 6).await;
+        assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_requests_are_never_answered_is_not_believed_where_others_are_served() {
+    let (picky, mut arrivals) = Backend::played().await;
+    let proxy = Proxy::fronting([&picky])
+        .pool("ejection = { failures = 2, max_share = 100 }")
+        .start()
+        .await;
+    let mut open = Vec::new();
+    for network in 1..=3 {
+        let mut client = proxy.raw_from([127, 0, network, 1]).await;
+        client.ask_for_websocket("/").await;
+        let mut backend = arrivals.recv().await.unwrap();
+        backend.grant_websocket().await;
+        client.head().await;
+        open.push((client, backend));
+    }
+    for _ in 0..10 {
+        let mut client = proxy.raw().await;
+        client.ask_for_websocket("/").await;
+        drop(arrivals.recv().await.unwrap());
+        assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+    }
+    assert_eq!(states(&proxy), [State::Ready]);
+}
+
+/// Has the first backend ejected.
+fn eject(proxy: &Proxy) {
+    let pool = &proxy.pools[0];
+    let client = IpAddr::from([127, 0, 0, 1]);
+    for _ in 0..5 {
+        pool.note(&pool.backends()[0], Seen::Unreachable, client);
+    }
+    assert_eq!(states(proxy)[0], State::Ejected);
+}
+
+/// The backend of a plain request with that header, and the cookie that it brought.
+async fn visit(proxy: &Proxy, header: (&str, &str)) -> (String, Option<String>) {
+    let answer = proxy.get_with("/", &[header]).await;
+    let cookie = answer.header("set-cookie").map(str::to_owned);
+    (answer.header("x-backend").unwrap().to_owned(), cookie)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sticky_client_of_an_ejected_backend_has_one_other_meanwhile_and_then_its_own() {
+    in_slow_motion();
+    let backends = naming_cluster(4).await;
+    let own = backends[0].address.to_string();
+    for (affinity, name) in [("cookie", "cookie"), ("ip", "x-forwarded-for")] {
+        let proxy = Proxy::fronting(&backends)
+            .affinity(&format!("\"{affinity}\""))
+            .pool("balance = \"round-robin\"")
+            .config("[server]\ntrusted_proxies = [\"127.0.0.1\"]")
+            .start()
+            .await;
+        let mut own_client = None;
+        for client in 0..100 {
+            let address = format!("192.0.2.{client}");
+            let (backend, cookie) = visit(&proxy, ("x-forwarded-for", &address)).await;
+            if backend == own {
+                let cookie = cookie.map(|cookie| cookie.split(';').next().unwrap().to_owned());
+                own_client = Some(cookie.unwrap_or(address));
+                break;
+            }
+        }
+        let own_client = own_client.unwrap();
+        let header = (name, &*own_client);
+        eject(&proxy);
+        let (other, _) = visit(&proxy, header).await;
+        assert_ne!(other, own);
+        for _ in 0..8 {
+            let meanwhile = visit(&proxy, header).await;
+            assert_eq!(meanwhile, (other.clone(), None), "by {affinity}");
+            let websocket = proxy.connect_to("/", &[header]).await;
+            assert_eq!(websocket.backend().to_string(), other);
+            assert_eq!(websocket.cookie(), None);
+        }
+        advance(Duration::from_secs(31)).await;
+        assert_eq!(visit(&proxy, header).await, (own.clone(), None));
     }
 }
 
@@ -94,17 +231,6 @@ async fn an_answer_that_is_no_error_breaks_the_row() {
 }
 
 #[tokio::test]
-async fn a_backend_that_loses_young_tunnels_is_ejected_wherever_the_stream_breaks_off() {
-    for last_words in [b"", HALF_A_FRAME] {
-        let bad = Backend::losing(last_words).await;
-        let good = Backend::losing(CLOSE).await;
-        let proxy = in_turn([&bad, &good]).start().await;
-        ask(&proxy, 20).await;
-        assert_eq!(states(&proxy), [State::Ejected, State::Ready]);
-    }
-}
-
-#[tokio::test]
 async fn a_close_is_no_failure_nor_is_a_client_that_leaves() {
     let closing = Backend::losing(CLOSE).await;
     let left = Backend::naming().await;
@@ -123,7 +249,7 @@ async fn tunnels_that_are_lost_late_are_no_failure() {
     in_slow_motion();
     let (bad, mut arrivals) = Backend::played().await;
     let spare = Backend::losing(CLOSE).await;
-    let config = "balance = \"round-robin\"\nejection.early_loss = \"1m\"";
+    let config = "balance = \"round-robin\"\nejection = { early_loss = \"1m\", networks = 1 }";
     let proxy = Proxy::fronting([&bad, &spare])
         .pool(config)
         .config("[keepalive]\ninterval = \"off\"")
@@ -337,7 +463,7 @@ async fn time_in_a_line_does_not_make_a_tunnel_old() {
     in_slow_motion();
     let bad = Backend::losing(b"").await;
     let proxy = Proxy::fronting([&bad])
-        .pool("ejection = { failures = 3, max_share = 100, early_loss = \"2s\" }")
+        .pool("ejection = { failures = 3, networks = 1, max_share = 100, early_loss = \"2s\" }")
         .config("[admission]\nrate = 1\nburst = 1\nqueue_timeout = \"60s\"")
         .start()
         .await;

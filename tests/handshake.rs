@@ -1,7 +1,7 @@
 //! The door between HTTP and a WebSocket: who may pass, and what passes with it.
 
 use futures_util::FutureExt;
-use longwire::websocket::Role;
+use longwire::websocket::{Role, handshake::accept as accept_of};
 
 use crate::support::{
     Backend, Pair, Proxy, RawBackend, all_is_quiet, frame, handshake, header, in_slow_motion,
@@ -62,6 +62,21 @@ async fn a_bad_key_is_400_and_the_backend_sees_nothing() {
     ] {
         let answer = refused(handshake("/", &[("Sec-WebSocket-Key", key)])).await;
         assert!(is(&answer, 400), "{key}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_last_bits_say_nothing_is_passed_on_as_it_is() {
+    // As RFC 6455 shows it in section 4.1, and as who draws letters may write it.
+    for key in ["AQIDBAUGBwgJCgsMDQ4PEC==", "zzzzzzzzzzzzzzzzzzzzzz=="] {
+        let mut pair = Pair::asking(&[("Sec-WebSocket-Key", key)]).await;
+        assert_eq!(header(&pair.asked, "sec-websocket-key"), Some(key));
+        let accept = accept_of(&key.parse().unwrap());
+        let accept = [("Sec-WebSocket-Accept", accept.to_str().unwrap())];
+        pair.backend.send(switching(&accept)).await;
+        let answer = pair.client.head().await;
+        assert!(is(&answer, 101), "{key}: {answer}");
+        assert_eq!(header(&answer, "sec-websocket-accept"), Some(accept[0].1));
     }
 }
 

@@ -111,7 +111,7 @@ async fn a_backend_that_its_checks_find_up_again_is_no_longer_ejected() {
     );
     let proxy = Moody::fronting([&ill, &well])
         .pool(HTTP)
-        .pool("balance = \"round-robin\"\nejection = { failures = 1, time = \"1h\", max_time = \"1h\" }")
+        .pool("balance = \"round-robin\"\nejection = { failures = 1, networks = 1, time = \"1h\", max_time = \"1h\" }")
         .start()
         .await;
     for _ in 0..2 {
@@ -134,7 +134,7 @@ async fn checks_that_do_what_has_failed_end_an_ejection_and_others_do_not() {
             Moody::new(Mood::Well).await,
         );
         let lines = format!(
-            "balance = \"round-robin\"\nejection = {{ failures = 1, time = \"1m\" }}\n\
+            "balance = \"round-robin\"\nejection = {{ failures = 1, networks = 1, time = \"1m\" }}\n\
              health = {{ check = \"{check}\", rises = 2, falls = 100 }}"
         );
         let proxy = Moody::fronting([&ill, &well]).pool(&lines).start().await;

@@ -164,3 +164,40 @@ async fn with_two_listeners(backend: &Backend) -> Proxy {
     ))
     .await
 }
+
+/// A backend's answer with as many fields of that length.
+fn answer_with(fields: usize, len: usize) -> String {
+    let field = "x".repeat(len);
+    let fields: String = (0..fields).map(|n| format!("X-{n}: {field}\r\n")).collect();
+    format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok")
+}
+
+#[tokio::test]
+async fn an_answers_head_has_limits_of_its_own_that_can_be_set() {
+    let (usual, many, long) = (
+        answer_with(160, 1_000),
+        answer_with(600, 1),
+        answer_with(2, 200_000),
+    );
+    let wider = "[limits]\nresponse_headers = 1000\nresponse_head = \"1MiB\"";
+    let narrower = "[limits]\nresponse_headers = 100\nresponse_head = \"64KiB\"";
+    for (answer, limits, status) in [
+        (&usual, "", 200),
+        (&many, "", 502),
+        (&many, wider, 200),
+        (&long, "", 502),
+        (&long, wider, 200),
+        (&usual, narrower, 502),
+    ] {
+        let backend = Backend::answering(answer.clone().leak()).await;
+        let proxy = Proxy::fronting([&backend]).config(limits).start().await;
+        let (mut plain, mut websocket) = (proxy.raw().await, proxy.raw().await);
+        plain.send("GET / HTTP/1.1\r\nHost: one.test\r\n\r\n").await;
+        websocket.ask_for_websocket("/").await;
+        for client in [&mut plain, &mut websocket] {
+            let head = client.head().await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(head.starts_with(&expected), "{limits}: {expected}");
+        }
+    }
+}

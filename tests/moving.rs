@@ -301,7 +301,7 @@ async fn state_after_dropping_a_tunnel_of(seconds: u64) -> State {
     in_slow_motion();
     let configure = |proxy: ProxyBuilder| {
         proxy
-            .pool("ejection.failures = 1\nejection.max_share = 100")
+            .pool("ejection = { failures = 1, networks = 1, max_share = 100 }")
             .config(NO_PINGS)
     };
     let Pair {

@@ -435,7 +435,12 @@ async fn a_tunnel_that_has_moved_belongs_to_its_new_backend() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_whose_young_tunnels_had_to_be_moved_is_ejected() {
-    let scene = Scene::set(|proxy| proxy.route(RECONNECT).pool("ejection.failures = 1")).await;
+    let scene = Scene::set(|proxy| {
+        proxy
+            .route(RECONNECT)
+            .pool("ejection = { failures = 1, networks = 1 }")
+    })
+    .await;
     let opened = scene.open(&[], &[]).await;
     drop(opened.backend);
     let (_second, _) = granted(&opened.scene.second, &[]).await;
@@ -472,7 +477,7 @@ async fn a_backend_that_drops_a_tunnel_soon_after_it_came_is_blamed_however_old_
     let scene = Scene::set(|proxy| {
         proxy
             .route(RECONNECT)
-            .pool("ejection.failures = 1")
+            .pool("ejection = { failures = 1, networks = 1 }")
             .config("[keepalive]\ninterval = \"off\"")
     })
     .await;

@@ -122,7 +122,7 @@ async fn an_ejection_goes_on_until_its_end_or_until_nobody_is_ejected() {
         Moody::new(Mood::Says(BROKEN)).await,
         Moody::new(Mood::Well).await,
     );
-    let ejecting = "ejection = { failures = 1, time = \"30s\" }";
+    let ejecting = "ejection = { failures = 1, networks = 1, time = \"30s\" }";
     let both = [&ill, &well];
     let proxy = strict(both, ejecting).start().await;
     ask_both(&proxy).await;
@@ -153,7 +153,7 @@ async fn an_ejection_ends_even_while_maintenance_hides_it() {
         Moody::new(Mood::Says(BROKEN)).await,
         Moody::new(Mood::Well).await,
     );
-    let proxy = strict([&ill, &well], "ejection = { failures = 1 }");
+    let proxy = strict([&ill, &well], "ejection = { failures = 1, networks = 1 }");
     let proxy = proxy.start().await;
     ask_both(&proxy).await;
     intend(&proxy, 0, Intent::Maintenance);
@@ -172,7 +172,7 @@ async fn checks_end_an_ejection_that_began_under_other_rules() {
     );
     let lines = |failures: usize| {
         format!(
-            "ejection = {{ failures = {failures}, time = \"5m\" }}\n\
+            "ejection = {{ failures = {failures}, networks = 1, time = \"5m\" }}\n\
              health = {{ check = \"websocket\", falls = 100 }}"
         )
     };
@@ -195,7 +195,7 @@ async fn failures_in_a_row_count_on() {
         Moody::new(Mood::Says(BROKEN)).await,
         Moody::new(Mood::Well).await,
     );
-    let lines = "ejection = { failures = 2 }";
+    let lines = "ejection = { failures = 2, networks = 1 }";
     let proxy = strict([&ill, &well], lines).start().await;
     ask_both(&proxy).await;
     assert_eq!(states(&proxy), [State::Ready, State::Ready]);

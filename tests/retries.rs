@@ -1,9 +1,11 @@
 //! A handshake that fails on one backend goes to the next before the client hears of it.
 
-use futures_util::future::{join_all, select_all};
-use tokio::time::Instant;
+use std::time::Duration;
 
-use crate::support::{Backend, Proxy, ProxyBuilder, Raw, header, in_slow_motion, until};
+use futures_util::future::{join_all, select_all};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{Backend, Proxy, ProxyBuilder, Raw, header, in_slow_motion, switching, until};
 
 const UNAVAILABLE: &str =
     "HTTP/1.1 503 Service Unavailable\r\nX-Own: yes\r\nContent-Length: 3\r\n\r\nnow";
@@ -78,6 +80,43 @@ async fn the_last_backend_has_until_the_deadline() {
     assert_status(&answer(&proxy).await, 504);
     assert_eq!(began.elapsed().as_secs(), 20);
     assert_eq!(backends.each_ref().map(Backend::visits), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_backend_is_not_given_up_while_it_may_answer_however_many_there_are() {
+    in_slow_motion();
+    for (timeouts, asked) in [("", [1, 0]), ("answer = \"3s\"", [1, 1])] {
+        let (slow, mut arrivals) = Backend::played().await;
+        let silent = Backend::silent().await;
+        let proxy = in_turn([&slow, &silent])
+            .config(&format!("[timeouts]\n{timeouts}"))
+            .start()
+            .await;
+        let mut client = asking(&proxy).await;
+        let mut backend = arrivals.recv().await.unwrap();
+        backend.head().await;
+        sleep(Duration::from_secs(7)).await;
+        backend.send(switching(&[])).await;
+        assert_status(&client.head().await, 101);
+        assert_eq!([slow.visits(), silent.visits()], asked, "{timeouts}");
+        let counts = || proxy.pools[0].backends().iter().map(|b| b.tunnels());
+        until(|| counts().eq([1, 0])).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_has_timeouts_of_its_own() {
+    in_slow_motion();
+    let silent = Backend::silent().await;
+    let proxy = in_turn([&silent])
+        .route("timeouts = { handshake = \"30s\", response = \"7s\" }")
+        .start()
+        .await;
+    let began = Instant::now();
+    assert_status(&answer(&proxy).await, 504);
+    assert_eq!(began.elapsed().as_secs(), 30);
+    assert_eq!(proxy.get("/").await.status, 504);
+    assert_eq!(began.elapsed().as_secs(), 37);
 }
 
 #[tokio::test]

@@ -327,6 +327,63 @@ async fn backends_that_prove_another_name_or_none_are_not_spoken_to() {
 }
 
 #[tokio::test]
+async fn a_backend_may_show_exactly_the_certificate_that_is_named_while_it_is_valid() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    for is_ca in [true, false] {
+        let named = authority.self_signed(&["named.test"], is_ca, 2999);
+        let twin = other.self_signed(&["named.test"], is_ca, 2999);
+        let expired = authority.self_signed(&["named.test"], is_ca, 2001);
+        for (shown, ca, status) in [
+            (&named, &named, 200),
+            (&twin, &named, 502),
+            (&named, &twin, 502),
+            (&expired, &expired, 502),
+        ] {
+            let backend = secure_backend(shown).await;
+            let proxy = Proxy::fronting_addresses([format!("https://{}", backend.address)])
+                .pool(&format!("tls.ca = {:?}", ca.chain))
+                .start()
+                .await;
+            assert_eq!(proxy.get("/").await.status, status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said_in_plain_words() {
+    let authority = Authority::new();
+    let own = Authority::new().self_signed(&["127.0.0.1"], true, 2999);
+    let backend = secure_backend(&own).await;
+    let proxy = Proxy::fronting_addresses([format!("https://{}", backend.address)])
+        .pool(&format!("tls.ca = {:?}", authority.file()))
+        .pool("health = { check = \"tcp\", falls = 1 }")
+        .start()
+        .await;
+    let backends = proxy.pools[0].backends();
+    let failure = || backends[0].checks().unwrap().last_failure;
+    until(|| failure().is_some()).await;
+    let failure = failure().unwrap();
+    assert_eq!(
+        failure,
+        "cannot be connected to: its certificate is an authority's; in a file that is named as \
+         `tls.ca`, exactly that one is accepted"
+    );
+}
+
+#[tokio::test]
+async fn a_backend_need_not_prove_who_it_is_where_that_is_off() {
+    let stranger = Authority::new().certify(&["other.test"]);
+    let backend = secure_backend(&stranger).await;
+    let proxy = Proxy::fronting_addresses([format!("https://{}", backend.address)])
+        .pool("tls.verify = \"off\"")
+        .start()
+        .await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    let mut client = proxy.connect().await;
+    assert_eq!(client.echo("hello").await, "hello");
+}
+
+#[tokio::test]
 async fn a_backend_that_does_not_speak_tls_is_a_bad_gateway() {
     let authority = Authority::new();
     let backend = Backend::http(|_| async { Response::new("plain".into()) }).await;

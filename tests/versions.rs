@@ -107,7 +107,7 @@ async fn a_loss_counts_in_the_pool_as_it_is_now() {
     in_slow_motion();
     let (one, mut arrivals) = Backend::played().await;
     let other = Backend::naming().await;
-    let lines = "balance = \"round-robin\"\nejection = { failures = 1 }";
+    let lines = "balance = \"round-robin\"\nejection = { failures = 1, networks = 1 }";
     let proxy = Proxy::fronting([&one, &other]).pool(lines).start().await;
     let (mut client, backend) = proxy.open_to(&mut arrivals).await;
 

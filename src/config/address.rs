@@ -20,7 +20,7 @@ const LONGEST_SOCKET_PATH: usize = 107;
 #[serde(rename_all = "snake_case")]
 pub enum BackendAddress {
     /// `host:port`, or `http://host:port`: plain TCP. The host is an IP address or a name, which
-    /// is resolved at every connect.
+    /// is looked up again and again while it is used.
     Tcp {
         /// An IP address without brackets, or a name.
         host: String,

@@ -65,6 +65,8 @@ pub struct CookieAffinity {
     pub secure: Option<bool>,
     /// The `HttpOnly` attribute. Default: true.
     pub http_only: bool,
+    /// The `Partitioned` attribute, which makes the cookie `Secure`. Default: not.
+    pub partitioned: bool,
 }
 
 /// `affinity = { by = "ip", … }`.
@@ -110,6 +112,7 @@ const BY: Choice<By> = Choice {
         ("same_site", &[By::Cookie]),
         ("secure", &[By::Cookie]),
         ("http_only", &[By::Cookie]),
+        ("partitioned", &[By::Cookie]),
         ("ipv6_prefix", &[By::Ip]),
         ("expiry", &[By::Ip]),
         ("clients", &[By::Ip]),
@@ -229,6 +232,17 @@ impl CookieAffinity {
                 .reading
                 .report(problem.beside(site, "sent from every site"));
         }
+        let partitioned = section.setting("partitioned", boolean, false);
+        if *partitioned && *secure == Some(false) {
+            let place = secure.place.clone().or(section.place()).unwrap_or_default();
+            let problem = Problem::at(place, "a partitioned cookie must be secure")
+                .expecting("expected `true`, or nothing")
+                .helping("browsers drop a cookie that has `Partitioned` without `Secure`");
+            let beside = partitioned.place.clone().unwrap_or_default();
+            section
+                .reading
+                .report(problem.beside(beside, "partitioned"));
+        }
         Ok(Self {
             name: section.or("name", cookie_name, "longwire".to_owned()),
             secret: Secret::read(section),
@@ -238,6 +252,7 @@ impl CookieAffinity {
             same_site: *same_site,
             secure: *secure,
             http_only: section.or("http_only", boolean, true),
+            partitioned: *partitioned,
         })
     }
 }

@@ -11,6 +11,8 @@ use std::{
 
 use rustls::{crypto::aws_lc_rs, sign::CertifiedKey};
 
+use super::tls_words::tls_words;
+
 /// A certificate chain with the key that fits it, and the files that they are from.
 #[derive(Debug, Clone)]
 pub struct Certificate {
@@ -48,7 +50,7 @@ pub enum CertificateError {
         source: io::Error,
     },
     /// The key does not fit the certificate, or one of them cannot be used.
-    #[error("the key in {} cannot be used with the certificate in {}: {source}", key.display(), chain.display())]
+    #[error("the key in {} cannot be used with the certificate in {}: {}", key.display(), chain.display(), tls_words(source))]
     Unusable {
         /// The file of the chain.
         chain: PathBuf,

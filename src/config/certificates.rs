@@ -17,6 +17,7 @@ use super::{
     field::Field,
     reading::{Reading, Reported},
     section::Section,
+    tls_words::tls_words,
     values::non_empty,
 };
 
@@ -114,34 +115,81 @@ fn matched(reading: &Reading<'_>, chain: Chain, key: Key) -> Result<Certificate,
         .helping("the certificate of the key stands first in its file"),
         Error::InvalidCertificate(_) => Problem::at(
             chain.place,
-            format!("the first certificate in {chain_path} cannot be read: {error}"),
+            format!(
+                "the first certificate in {chain_path} cannot be read: {}",
+                tls_words(&error)
+            ),
         ),
         _ => Problem::at(
             key.place,
-            format!("the key in {key_path} cannot be used: {error}"),
+            format!(
+                "the key in {key_path} cannot be used: {}",
+                tls_words(&error)
+            ),
         )
         .expecting("expected an RSA, ECDSA or Ed25519 key"),
     };
     Err(reading.report(problem))
 }
 
+/// Who may vouch for a backend.
+#[derive(Debug, Clone)]
+pub struct Authorities {
+    /// The authorities' certificates.
+    pub roots: Arc<RootCertStore>,
+    /// Those of a file that have signed themselves: a backend may show exactly such a one.
+    pub self_signed: Arc<[CertificateDer<'static>]>,
+}
+
+impl Authorities {
+    /// These, and no certificate of a backend's own.
+    #[must_use]
+    pub fn of(roots: Arc<RootCertStore>) -> Self {
+        Self {
+            roots,
+            self_signed: Arc::default(),
+        }
+    }
+}
+
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots && self.self_signed == other.self_signed
+    }
+}
+
+impl Eq for Authorities {}
+
 /// The authorities in the file that `field` names.
-pub(super) fn authorities(field: &Field<'_>) -> Result<Arc<RootCertStore>, Reported> {
+pub(super) fn authorities(field: &Field<'_>) -> Result<Authorities, Reported> {
     let (file, pem) = pem_file(field)?;
     let mut roots = RootCertStore::empty();
+    let mut self_signed = Vec::new();
     for certificate in certificates(field, file.path(), &pem)? {
+        if has_signed_itself(&certificate) {
+            self_signed.push(certificate.clone());
+        }
         roots
             .add(certificate)
-            .map_err(|error| broken(field, file.path(), &error.to_string()))?;
+            .map_err(|error| broken(field, file.path(), &tls_words(&error)))?;
     }
-    Ok(Arc::new(roots))
+    Ok(Authorities {
+        roots: Arc::new(roots),
+        self_signed: self_signed.into(),
+    })
+}
+
+/// Whether a certificate names itself as its issuer.
+fn has_signed_itself(certificate: &CertificateDer<'_>) -> bool {
+    let certificate = webpki::EndEntityCert::try_from(certificate);
+    certificate.is_ok_and(|certificate| certificate.issuer() == certificate.subject())
 }
 
 /// The authorities that the system trusts, for the backend at `place`. They are loaded once.
 pub(super) fn system_authorities(
     reading: &Reading<'_>,
     place: Span,
-) -> Result<Arc<RootCertStore>, Reported> {
+) -> Result<Authorities, Reported> {
     let load = || {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates((reading.surroundings.authorities)());
@@ -151,6 +199,7 @@ pub(super) fn system_authorities(
         .system_roots
         .get_or_init(load)
         .clone()
+        .map(Authorities::of)
         .ok_or_else(|| {
             let message = "the system has no certificate authorities to check this backend with";
             reading.report(

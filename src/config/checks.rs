@@ -102,18 +102,16 @@ impl Drafts {
 
     /// A tunnel that is idle for less than a ping's interval would be closed before it is pinged.
     fn keepalives_come_before_idleness(&self, reading: &Reading<'_>) {
-        let Ok(timeouts) = &self.timeouts else {
-            return;
-        };
-        let idle = &timeouts.tunnel_idle;
-        let (Some(limit), Some(place), false) = (**idle, &idle.place, idle.is_faulty) else {
-            return;
-        };
         let mut told = HashSet::new();
         for route in &self.routes.drafts {
+            let idle = &route.timeouts.tunnel_idle;
+            let (Some(limit), Some(place), false) = (**idle, &idle.place, idle.is_faulty) else {
+                continue;
+            };
             let interval = &route.keepalive.interval;
             let is_late = interval.is_some_and(|interval| interval >= limit);
-            if is_late && !interval.is_faulty && told.insert(interval.place.clone()) {
+            let places = (place.clone(), interval.place.clone());
+            if is_late && !interval.is_faulty && told.insert(places) {
                 reading.report(never_pinged(place.clone(), interval));
             }
         }
@@ -124,10 +122,14 @@ impl Drafts {
         let Ok(timeouts) = &self.timeouts else {
             return;
         };
-        let whole = timeouts.timeouts.handshake;
-        let pools = self.pools.drafts.iter();
-        for timeout in pools.flat_map(|pool| &pool.backend_queue_timeout) {
-            if *timeout.get_ref() >= whole {
+        for pool in &self.pools.drafts {
+            let routes = self.routes.drafts.iter();
+            let to_it =
+                routes.filter(|route| matches!(&route.pool, Ok(to) if *to.get_ref() == pool.name));
+            let longest = to_it.map(|route| *route.timeouts.handshake).max();
+            let whole = longest.unwrap_or(*timeouts.handshake);
+            let timeouts = pool.backend_queue_timeout.iter();
+            for timeout in timeouts.filter(|timeout| *timeout.get_ref() >= whole) {
                 let message = "`queue_timeout` is not shorter than `timeouts.handshake`";
                 let problem = Problem::at(timeout.span(), message)
                     .expecting(format!("expected less than {whole:?}"))

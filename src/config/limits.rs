@@ -19,6 +19,10 @@ pub struct Limits {
     pub request_head: usize,
     /// Header fields of a request. Default: 100. 1 to 1000.
     pub request_headers: usize,
+    /// Bytes of the head of a backend's answer. Default: 256 KiB. 8 KiB to 16 MiB.
+    pub response_head: usize,
+    /// Header fields of a backend's answer. Default: 500. 1 to 10000.
+    pub response_headers: usize,
     /// Idle connections kept to one backend by one worker. Default: 32; 0 keeps none.
     pub backend_idle: usize,
     /// Whether header names with a `_` pass, which some servers do not tell from a `-`. Default: no.
@@ -28,10 +32,17 @@ pub struct Limits {
 impl Limits {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, Reported> {
         let heads = ByteSize::kib(8)..=ByteSize::mib(1);
+        let answers = ByteSize::kib(8)..=ByteSize::mib(16);
         Ok(Self {
             connections: section.or("connections", |field| positive(field).map(Some), None),
             request_head: section.or("request_head", |field| size(field, heads), 64 * 1024),
             request_headers: section.or("request_headers", |field| integer(field, 1..=1000), 100),
+            response_head: section.or("response_head", |field| size(field, answers), 256 * 1024),
+            response_headers: section.or(
+                "response_headers",
+                |field| integer(field, 1..=10_000),
+                500,
+            ),
             backend_idle: section.or("backend_idle", |field| integer(field, 0..=MANY), 32),
             underscores: section.or("underscores", boolean, false),
         })

@@ -43,6 +43,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod tls_words;
 mod upgrade;
 mod values;
 mod variables;
@@ -63,6 +64,7 @@ pub use self::{
     admission::{Admission, Gate, PoolAdmission, Rate},
     affinity::{Affinity, CookieAffinity, IpAffinity, KeyAffinity},
     certificate::{Certificate, CertificateError},
+    certificates::Authorities,
     diagnostics::{Problem, Problems},
     draining::{DrainCode, DrainPace},
     host::HostPattern,
@@ -83,6 +85,7 @@ pub use self::{
     source::Source,
     stop::Stop,
     timeouts::Timeouts,
+    tls_words::tls_words,
     upgrade::Upgrade,
 };
 
@@ -134,6 +137,23 @@ impl Config {
     pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Self, Problems> {
         whole::read(text, origin, &Surroundings::real(base))
             .map_err(|problems| Problems::new(origin, text, problems))
+    }
+
+    /// What is allowed and yet dangerous, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let pools = self.pools.iter();
+        let unverified = pools.filter(|pool| {
+            let tls = pool.tls.as_ref();
+            tls.is_some_and(|tls| tls.authorities.is_none())
+        });
+        let warning = |pool: &Pool| {
+            format!(
+                "pool `{}`: with tls.verify = \"off\" whoever is on the way may pose as its backends",
+                pool.name
+            )
+        };
+        unverified.map(warning).collect()
     }
 }
 

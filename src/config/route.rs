@@ -15,6 +15,7 @@ use super::{
     protocols::Protocols,
     reading::Reported,
     section::{Section, Setting},
+    timeouts::{self, Timeouts},
     values::{one_of, size, text},
 };
 use crate::path::{Meaning, meaning};
@@ -36,6 +37,9 @@ pub struct Route {
     /// `upgrades`: the protocols besides WebSocket that its connections may switch to.
     /// Default: none.
     pub upgrades: Protocols,
+    /// How long each step may take for requests of this route: its own keys over those of
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
     /// How a client hears that its handshake is refused for now. Default: by the status.
     pub refusal: Refusal,
     /// `on_backend_loss`, with `reconnect_buffer`: what becomes of a tunnel that has lost its
@@ -74,6 +78,7 @@ pub(super) struct Draft {
     pub(super) path: Setting<String>,
     pub(super) pool: Result<Spanned<String>, Reported>,
     pub(super) keepalive: keepalive::Draft,
+    pub(super) timeouts: timeouts::Draft,
     set_host: Result<Option<HeaderValue>, Reported>,
     upgrades: Result<Option<Protocols>, Reported>,
     refusal: Refusal,
@@ -81,7 +86,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn read(section: &Section<'_>, base: &keepalive::Draft) -> Self {
+    pub(super) fn read(
+        section: &Section<'_>,
+        base: &keepalive::Draft,
+        timeouts: &timeouts::Draft,
+    ) -> Self {
         Self {
             place: section.place().unwrap_or_default(),
             host: section.setting("host", HostPattern::read, HostPattern::Any),
@@ -92,6 +101,7 @@ impl Draft {
                 |field| field.placed(|field| Ok(text(field, "the name of a pool")?.to_owned())),
             ),
             keepalive: keepalive_over(section, base),
+            timeouts: timeouts_over(section, timeouts),
             set_host: section.optional("set_host", host_header),
             upgrades: section.optional("upgrades", Protocols::read),
             refusal: section.or(
@@ -112,6 +122,7 @@ impl Draft {
             set_host: self.set_host?,
             keepalive: self.keepalive.keepalive(),
             upgrades: self.upgrades?.unwrap_or_default(),
+            timeouts: self.timeouts.timeouts(),
             refusal: self.refusal,
             on_backend_loss: self.on_backend_loss,
         })
@@ -122,6 +133,14 @@ impl Draft {
 fn keepalive_over(section: &Section<'_>, base: &keepalive::Draft) -> keepalive::Draft {
     let own = section.optional("keepalive", |field| {
         field.table(|section| Ok(keepalive::Draft::read(section, base)))
+    });
+    own.ok().flatten().unwrap_or_else(|| base.clone())
+}
+
+/// The route's own timeouts over `base`.
+fn timeouts_over(section: &Section<'_>, base: &timeouts::Draft) -> timeouts::Draft {
+    let own = section.optional("timeouts", |field| {
+        field.table(|section| Ok(timeouts::Draft::read_over(section, base)))
     });
     own.ok().flatten().unwrap_or_else(|| base.clone())
 }

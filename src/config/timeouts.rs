@@ -10,7 +10,7 @@ use super::{
     values::{duration, integer, or_off},
 };
 
-/// `[timeouts]`: how long each step may take.
+/// `[timeouts]`: how long each step may take. A route may have its own from `connect` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// A client's TLS handshake. Default: 10 s.
@@ -22,9 +22,9 @@ pub struct Timeouts {
     pub backend_idle: Duration,
     /// A connection to a backend, its TLS handshake included. Default: 5 s.
     pub connect: Duration,
-    /// A connected backend's answer to a WebSocket handshake, if another backend could be asked
-    /// instead. Default: 5 s.
-    pub answer: Duration,
+    /// A connected backend's answer to a WebSocket handshake, before another backend is asked beside
+    /// it; `None` asks no other before the first has failed. Default: none.
+    pub answer: Option<Duration>,
     /// A WebSocket handshake with the backends, however many are tried. Default: 10 s. At least
     /// `connect`.
     pub handshake: Duration,
@@ -48,66 +48,142 @@ pub struct Timeouts {
     pub tunnel_lifetime_jitter: u32,
 }
 
-/// The timeouts as written: one of them is compared with the keepalives of routes.
+/// The timeouts as written: some are compared with others, and a route's own go over them.
+#[derive(Debug, Clone)]
 pub(super) struct Draft {
-    pub(super) timeouts: Timeouts,
+    tls_handshake: Duration,
+    request_head: Duration,
+    backend_idle: Duration,
+    half_closed: Option<Duration>,
+    connect: Setting<Duration>,
+    answer: Setting<Option<Duration>>,
+    pub(super) handshake: Setting<Duration>,
+    response: Setting<Duration>,
+    stall: Setting<Duration>,
+    close: Setting<Duration>,
     pub(super) tunnel_idle: Setting<Option<Duration>>,
+    tunnel_lifetime: Setting<Option<Duration>>,
+    tunnel_lifetime_jitter: Setting<u32>,
 }
 
 impl Draft {
-    pub(super) fn read(section: &Section<'_>) -> Self {
-        let or = |key, default| section.or(key, duration, Duration::from_secs(default));
-        let setting = |key, default| section.setting(key, duration, Duration::from_secs(default));
-        let limit = |key| section.setting(key, |field| or_off(field, duration), None);
+    /// What nobody wrote.
+    pub(super) fn unwritten() -> Self {
+        let seconds = |seconds| Setting::unwritten(Duration::from_secs(seconds));
+        Self {
+            tls_handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(60),
+            backend_idle: Duration::from_secs(60),
+            half_closed: Some(Duration::from_secs(10)),
+            connect: seconds(5),
+            answer: Setting::unwritten(None),
+            handshake: seconds(10),
+            response: seconds(120),
+            stall: seconds(30),
+            close: seconds(10),
+            tunnel_idle: Setting::unwritten(None),
+            tunnel_lifetime: Setting::unwritten(None),
+            tunnel_lifetime_jitter: Setting::unwritten(10),
+        }
+    }
 
-        let connect = setting("connect", 5);
-        let handshake = setting("handshake", 10);
-        let tunnel_idle = limit("tunnel_idle");
-        let tunnel_lifetime = limit("tunnel_lifetime");
-        if *handshake < *connect {
+    /// The whole section.
+    pub(super) fn read(section: &Section<'_>) -> Self {
+        let default = Self::unwritten();
+        Self {
+            tls_handshake: section.or("tls_handshake", duration, default.tls_handshake),
+            request_head: section.or("request_head", duration, default.request_head),
+            backend_idle: section.or("backend_idle", duration, default.backend_idle),
+            half_closed: section.or(
+                "half_closed",
+                |field| or_off(field, duration),
+                default.half_closed,
+            ),
+            ..Self::read_over(section, &default)
+        }
+    }
+
+    /// What a route may say for itself over `base`.
+    pub(super) fn read_over(section: &Section<'_>, base: &Self) -> Self {
+        let over = |key, base: &Setting<_>| section.setting_over(key, duration, base);
+        let limit = |key, base: &Setting<_>| {
+            section.setting_over(key, |field| or_off(field, duration), base)
+        };
+        let draft = Self {
+            connect: over("connect", &base.connect),
+            answer: limit("answer", &base.answer),
+            handshake: over("handshake", &base.handshake),
+            response: over("response", &base.response),
+            stall: over("stall", &base.stall),
+            close: over("close", &base.close),
+            tunnel_idle: limit("tunnel_idle", &base.tunnel_idle),
+            tunnel_lifetime: limit("tunnel_lifetime", &base.tunnel_lifetime),
+            tunnel_lifetime_jitter: section.setting_over(
+                "tunnel_lifetime_jitter",
+                jitter,
+                &base.tunnel_lifetime_jitter,
+            ),
+            ..*base
+        };
+        draft.check_handshake(section, base);
+        draft.check_lifetime(section, base);
+        draft
+    }
+
+    fn check_handshake(&self, section: &Section<'_>, base: &Self) {
+        let is_new = is_changed(&self.connect, &base.connect)
+            || is_changed(&self.handshake, &base.handshake);
+        if is_new && *self.handshake < *self.connect {
             contradict(
                 section,
                 "`handshake` is shorter than `connect`",
-                ("handshake", &handshake),
-                ("connect", &connect),
+                ("handshake", &self.handshake),
+                ("connect", &self.connect),
                 "a handshake begins with the connection, so `connect` would never be reached",
             );
         }
-        if let (Some(idle), Some(lifetime)) = (*tunnel_idle, *tunnel_lifetime)
+    }
+
+    fn check_lifetime(&self, section: &Section<'_>, base: &Self) {
+        let is_new = is_changed(&self.tunnel_idle, &base.tunnel_idle)
+            || is_changed(&self.tunnel_lifetime, &base.tunnel_lifetime);
+        if let (true, Some(idle), Some(lifetime)) =
+            (is_new, *self.tunnel_idle, *self.tunnel_lifetime)
             && lifetime < idle
         {
             contradict(
                 section,
                 "`tunnel_lifetime` is shorter than `tunnel_idle`",
-                ("tunnel_lifetime", &tunnel_lifetime),
-                ("tunnel_idle", &tunnel_idle),
+                ("tunnel_lifetime", &self.tunnel_lifetime),
+                ("tunnel_idle", &self.tunnel_idle),
                 "no tunnel would live long enough to be idle",
             );
         }
-        let timeouts = Timeouts {
-            tls_handshake: or("tls_handshake", 10),
-            request_head: or("request_head", 60),
-            backend_idle: or("backend_idle", 60),
-            connect: *connect,
-            answer: or("answer", 5),
-            handshake: *handshake,
-            response: or("response", 120),
-            stall: or("stall", 30),
-            half_closed: section.or(
-                "half_closed",
-                |field| or_off(field, duration),
-                Some(Duration::from_secs(10)),
-            ),
-            close: or("close", 10),
-            tunnel_idle: *tunnel_idle,
-            tunnel_lifetime: *tunnel_lifetime,
-            tunnel_lifetime_jitter: section.or("tunnel_lifetime_jitter", jitter, 10),
-        };
-        Self {
-            timeouts,
-            tunnel_idle,
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            tls_handshake: self.tls_handshake,
+            request_head: self.request_head,
+            backend_idle: self.backend_idle,
+            half_closed: self.half_closed,
+            connect: *self.connect,
+            answer: *self.answer,
+            handshake: *self.handshake,
+            response: *self.response,
+            stall: *self.stall,
+            close: *self.close,
+            tunnel_idle: *self.tunnel_idle,
+            tunnel_lifetime: *self.tunnel_lifetime,
+            tunnel_lifetime_jitter: *self.tunnel_lifetime_jitter,
         }
     }
+}
+
+/// Whether a setting is written elsewhere than the one that it goes over: what is wrong with that
+/// has been said.
+fn is_changed<T>(own: &Setting<T>, base: &Setting<T>) -> bool {
+    own.place != base.place
 }
 
 fn jitter(field: &Field<'_>) -> Result<u32, Reported> {

@@ -68,9 +68,12 @@ pub(super) fn config(root: &Section<'_>, source: Source) -> Result<Config, Repor
             Ok(keepalive::Draft::read(section, &unwritten))
         })
         .unwrap_or_else(|_| keepalive::Draft::unwritten());
+    let base = timeouts
+        .clone()
+        .unwrap_or_else(|_| timeouts::Draft::unwritten());
     let drafts = Drafts {
         listeners: listeners(root),
-        routes: routes(root, &keepalive),
+        routes: routes(root, &keepalive, &base),
         pools: pools(root),
         timeouts,
     };
@@ -86,7 +89,7 @@ pub(super) fn config(root: &Section<'_>, source: Source) -> Result<Config, Repor
         routes: settled(drafts.routes, destinations)?,
         pools: drafts.pools.all(|draft| draft.pool)?,
         admission: admission?.unwrap_or_default(),
-        timeouts: drafts.timeouts?.timeouts,
+        timeouts: drafts.timeouts?.timeouts(),
         limits: limits?,
         log: log?,
     })
@@ -101,11 +104,15 @@ fn listeners(root: &Section<'_>) -> List<listener::Draft> {
     }))
 }
 
-fn routes(root: &Section<'_>, keepalive: &keepalive::Draft) -> List<route::Draft> {
+fn routes(
+    root: &Section<'_>,
+    keepalive: &keepalive::Draft,
+    timeouts: &timeouts::Draft,
+) -> List<route::Draft> {
     let expected = "what goes to which pool: `[[route]]` with `pool = \"chat\"`";
     List::of(root.required("route", expected, |field| {
         elements(field, "[[route]]", |section| {
-            Ok(route::Draft::read(section, keepalive))
+            Ok(route::Draft::read(section, keepalive, timeouts))
         })
     }))
 }

@@ -8,6 +8,7 @@ use tokio::{
     time,
 };
 
+use super::resolver::Resolver;
 use crate::{
     config::{BackendAddress, BackendTls},
     quote::Quoted,
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Connector {
     tls: Option<tls::Connector>,
-    deadline: Duration,
+    resolver: &'static Resolver,
 }
 
 /// Why a backend could not be connected to.
@@ -71,31 +72,39 @@ pub(super) fn is_ours(error: &io::Error) -> bool {
 }
 
 impl Connector {
-    /// Connects with that deadline, and with TLS where an address asks for it.
+    /// Connects with TLS where an address asks for it.
     ///
     /// # Errors
     /// If TLS cannot be set up.
-    pub fn new(tls: Option<&BackendTls>, deadline: Duration) -> Result<Self, rustls::Error> {
+    pub fn new(tls: Option<&BackendTls>) -> Result<Self, rustls::Error> {
         Ok(Self {
             tls: tls.map(tls::Connector::new).transpose()?,
-            deadline,
+            resolver: Resolver::of_process(),
         })
     }
 
-    /// Connects with that deadline, and never over TLS.
-    pub(super) fn without_tls(deadline: Duration) -> Self {
+    /// Connects, and never over TLS.
+    pub(super) fn without_tls() -> Self {
         Self {
             tls: None,
-            deadline,
+            resolver: Resolver::of_process(),
         }
     }
 
     /// A connected socket, its TLS handshake done.
     ///
     /// # Errors
-    /// If there is none before the deadline.
-    pub async fn connect(&self, address: &BackendAddress) -> Result<Stream, ConnectError> {
-        match time::timeout(self.deadline, self.try_connect(address)).await {
+    /// If there is none `within` that time.
+    pub async fn connect(
+        &self,
+        address: &BackendAddress,
+        within: Duration,
+    ) -> Result<Stream, ConnectError> {
+        let connected = time::timeout(within, self.try_connect(address)).await;
+        if !matches!(connected, Ok(Ok(_))) {
+            self.doubt(address);
+        }
+        match connected {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(source)) => Err(ConnectError::Failed {
                 backend: address.clone(),
@@ -103,7 +112,7 @@ impl Connector {
             }),
             Err(_) => Err(ConnectError::TimedOut {
                 backend: address.clone(),
-                deadline: self.deadline,
+                deadline: within,
             }),
         }
     }
@@ -111,25 +120,71 @@ impl Connector {
     async fn try_connect(&self, address: &BackendAddress) -> io::Result<Stream> {
         match address {
             BackendAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-            BackendAddress::Tcp { host, port } => tcp(host, *port).await.map(Stream::Tcp),
+            BackendAddress::Tcp { host, port } => self.tcp(host, *port).await.map(Stream::Tcp),
             BackendAddress::Tls { host, port } => {
-                let socket = tcp(host, *port).await?;
+                let socket = self.tcp(host, *port).await?;
                 let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
                 tls.connect(host, socket).await
             }
         }
     }
-}
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect((host, port)).await?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
+    /// A socket to the first of the addresses of `host` that takes it.
+    async fn tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let mut addresses = self.resolver.addresses(host).await?.to_vec();
+        for address in &mut addresses {
+            address.set_port(port);
+        }
+        let socket = TcpStream::connect(addresses.as_slice()).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+
+    /// Has a name looked up anew that has led nowhere.
+    fn doubt(&self, address: &BackendAddress) {
+        match address {
+            BackendAddress::Unix(_) => {}
+            BackendAddress::Tcp { host, .. } | BackendAddress::Tls { host, .. } => {
+                self.resolver.doubt(host);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_leads_to_the_next_of_its_addresses_and_to_the_old_ones_if_it_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lookups = AtomicUsize::new(0);
+        let resolver = Resolver::new(move |_| match lookups.fetch_add(1, Relaxed) {
+            // Nobody listens at the first.
+            0 => Ok(vec![([127, 0, 0, 2], 0).into(), ([127, 0, 0, 1], 0).into()]),
+            _ => Err(io::Error::other("the servers of names are away")),
+        });
+        let connector = Connector {
+            tls: None,
+            resolver: Box::leak(Box::new(resolver)),
+        };
+        let address = |port| BackendAddress::Tcp {
+            host: "backend.test".to_owned(),
+            port,
+        };
+        let within = Duration::from_secs(60);
+        connector.connect(&address(port), within).await.unwrap();
+        // It is looked up anew, in vain.
+        assert!(connector.connect(&address(1), within).await.is_err());
+        for _ in 0..20 {
+            connector.connect(&address(port), within).await.unwrap();
+        }
+    }
 
     #[test]
     fn what_we_have_run_out_of_is_no_fault_of_the_backend() {

@@ -13,16 +13,14 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::{
     body::Incoming,
-    client::conn::{
-        TrySendError,
-        http1::{self, SendRequest},
-    },
+    client::conn::{TrySendError, http1::SendRequest},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{task::AbortHandle, time::Instant};
 use tracing::debug;
 
 use super::{
+    AnswerLimits,
     means::Bounds,
     silence::{BackendSocket, Silence},
 };
@@ -64,14 +62,14 @@ struct Parked {
 }
 
 impl HttpConnection {
-    /// Speaks HTTP/1.1 over a connected socket.
+    /// Speaks HTTP/1.1 over a connected socket, and takes answers within `limits`.
     ///
     /// # Errors
     /// If the connection is lost at once.
-    pub async fn over(stream: Stream) -> Result<Self, hyper::Error> {
+    pub async fn over(stream: Stream, limits: AnswerLimits) -> Result<Self, hyper::Error> {
         let silence = Silence::default();
         let socket = BackendSocket::new(stream, silence.clone());
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        let (sender, connection) = limits.client().handshake(TokioIo::new(socket)).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 debug!(%error, "a connection to a backend ended early");
@@ -209,7 +207,12 @@ mod tests {
         let socket = tokio::net::TcpStream::connect(address).await.unwrap();
         let (mut backend, _) = listener.accept().unwrap();
         backend.set_nonblocking(true).unwrap();
-        let mut connection = HttpConnection::over(Stream::Tcp(socket)).await.unwrap();
+        let limits = AnswerLimits {
+            head: 8192,
+            headers: 100,
+        };
+        let over = HttpConnection::over(Stream::Tcp(socket), limits).await;
+        let mut connection = over.unwrap();
         let answered = connection.send(request());
         let first = async {
             while backend.read(&mut [0; 1024]).is_err() {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::{connect::Connector, health::Health};
+use super::{AnswerLimits, connect::Connector, health::Health};
 use crate::config;
 
 /// What the rest of the configuration says that pools go by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// How long connecting to a backend may take.
-    pub(super) connect: Duration,
+    pub(super) answers: AnswerLimits,
     /// How many idle connections a worker keeps to a backend, and for how long.
     pub(super) idle_connections: usize,
     pub(super) idle_timeout: Duration,
@@ -30,7 +29,7 @@ impl Bounds {
         workers: usize,
     ) -> Self {
         Self {
-            connect: timeouts.connect,
+            answers: AnswerLimits::new(limits),
             idle_connections: limits.backend_idle,
             idle_timeout: timeouts.backend_idle,
             workers,
@@ -41,19 +40,19 @@ impl Bounds {
 impl Means {
     /// # Errors
     /// If TLS cannot be set up.
-    pub(super) fn new(config: &config::Pool, bounds: &Bounds) -> Result<Self, rustls::Error> {
+    pub(super) fn new(config: &config::Pool) -> Result<Self, rustls::Error> {
         let tls = config.tls.as_ref();
         let health = config.health.as_ref();
         Ok(Self {
-            connector: Connector::new(tls, bounds.connect)?,
+            connector: Connector::new(tls)?,
             health: health.map(|health| Health::new(health, tls)).transpose()?,
         })
     }
 
     /// Those of a pool that has no backends.
-    pub(super) fn none(bounds: &Bounds) -> Self {
+    pub(super) fn none() -> Self {
         Self {
-            connector: Connector::without_tls(bounds.connect),
+            connector: Connector::without_tls(),
             health: None,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod affinity;
+mod answers;
 pub mod backend;
 pub mod balance;
 pub mod connect;
@@ -16,6 +17,7 @@ pub mod outlier;
 pub mod rebalance;
 mod record;
 mod renewal;
+mod resolver;
 mod retries;
 mod selection;
 pub mod silence;
@@ -46,6 +48,7 @@ use self::{
     vitals::Vitals,
 };
 pub use self::{
+    answers::AnswerLimits,
     counts::Totals,
     drains::Stand,
     memory::Memory,
@@ -98,7 +101,7 @@ impl Pool {
             Arc::new(Backend::new(vitals, backend, config, &bounds))
         });
         let backends = backends.collect();
-        let means = Means::new(config, &bounds)?;
+        let means = Means::new(config)?;
         let counts = Arc::default();
         Ok(Self::of(config, bounds, backends, means, counts))
     }
@@ -225,6 +228,12 @@ impl Pool {
         self.entrance.queue()
     }
 
+    /// How much its backends may say before the bodies of their answers.
+    #[must_use]
+    pub fn answer_limits(&self) -> AnswerLimits {
+        self.bounds.answers
+    }
+
     /// Begins to select a backend for what `asker` wants to use it for.
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
@@ -243,16 +252,22 @@ impl Pool {
         lease
     }
 
-    /// Connects to one of its backends, and takes note if that fails on the backend's account.
+    /// Connects to one of its backends for `client`, `within` that time, and takes note if that fails
+    /// on the backend's account.
     ///
     /// # Errors
     /// If it does not succeed before the deadline.
-    pub async fn connect(&self, backend: &Backend) -> Result<Stream, ConnectError> {
-        let connected = self.connector.connect(backend.address()).await;
+    pub async fn connect(
+        &self,
+        backend: &Backend,
+        client: IpAddr,
+        within: Duration,
+    ) -> Result<Stream, ConnectError> {
+        let connected = self.connector.connect(backend.address(), within).await;
         self.count_handshake(&connected);
         connected.inspect_err(|error| {
             if !error.is_ours() {
-                self.note(backend, Seen::Unreachable);
+                self.note(backend, Seen::Unreachable, client);
             }
         })
     }

@@ -111,7 +111,7 @@ impl Record {
     pub(super) fn note(&self, seen: Seen) {
         match seen {
             Seen::Unreachable => self.unreachable.add(1),
-            Seen::BadHandshake => self.bad_handshakes.add(1),
+            Seen::Silent | Seen::Wrong | Seen::Erred | Seen::Misfit => self.bad_handshakes.add(1),
             Seen::Lost(_) => self.lost.add(1),
             Seen::Reached | Seen::Answered | Seen::Granted => {}
         }
@@ -162,7 +162,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Arc};
+    use std::{net::IpAddr, path::Path, sync::Arc};
 
     use tokio::{
         task::JoinSet,
@@ -171,6 +171,8 @@ mod tests {
 
     use super::*;
     use crate::{config::Config, pool::Pool};
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     /// The configuration of a pool of a backend that is not there, with these lines.
     fn config(lines: &str) -> Config {
@@ -201,10 +203,10 @@ mod tests {
             Seen::Granted,
             Seen::Unreachable,
             Seen::Unreachable,
-            Seen::BadHandshake,
+            Seen::Erred,
             Seen::Lost(Duration::from_secs(60)),
         ] {
-            before.note(backend, seen);
+            before.note(backend, seen, CLIENT);
         }
         before.goes_down(backend, "it is gone");
         before.goes_down(backend, "it is gone yet");
@@ -221,11 +223,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_backend_that_is_left_out_says_for_how_long_and_why_in_the_next_process_too() {
-        let lines = "ejection = { failures = 1, time = \"30s\", max_share = 100 }";
+        let lines = "ejection = { failures = 1, networks = 1, time = \"30s\", max_share = 100 }";
         let pool_here = pool(lines);
         let backend = &pool_here.backends()[0];
         assert_eq!(backend.ejected(Instant::now()), None);
-        pool_here.note(backend, Seen::BadHandshake);
+        pool_here.note(backend, Seen::Erred, CLIENT);
         advance(Duration::from_secs(10)).await;
         let there = pool(lines);
         there.remember(&pool_here.memory());

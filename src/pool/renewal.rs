@@ -56,7 +56,7 @@ impl Pool {
             })
         });
         let backends = backends.collect();
-        let means = Means::new(config, &bounds)?;
+        let means = Means::new(config)?;
         let counts = Arc::clone(&before.counts);
         let mut pool = Self::of(config, bounds, backends, means, counts);
         pool.former = pool.former_after(before);
@@ -82,7 +82,7 @@ impl Pool {
             tls: None,
             ..before.config.clone()
         };
-        let means = Means::none(&before.bounds);
+        let means = Means::none();
         let counts = Arc::clone(&before.counts);
         let mut pool = Self::of(&config, before.bounds, Vec::new(), means, counts);
         pool.former = pool.former_after(before);

@@ -133,12 +133,22 @@ impl<'p> Selection<'p> {
         let chosen = self.pool.position(lease.backend());
         let chosen = chosen.expect("a lease of this selection is of a member of its pool");
         let affinity = &self.pool.affinity;
-        let bond = affinity.bind(&self.claim, chosen, self.used_for);
+        let mut claim = self.claim;
+        claim.will_return = self.wishes_for_ejected(Instant::now());
+        let bond = affinity.bind(&claim, chosen, self.used_for);
         lease.hold(bond.hold);
         Selected {
             lease,
             affinity: bond.outcome,
             cookie: bond.cookie,
+        }
+    }
+
+    /// Whether the client's own backend is only left out for a while.
+    fn wishes_for_ejected(&self, now: Instant) -> bool {
+        match self.claim.wish {
+            Wish::This { index, .. } => self.pool.backends[index].state(now) == State::Ejected,
+            Wish::Anyone { .. } | Wish::Ranked { .. } => false,
         }
     }
 
@@ -212,7 +222,11 @@ impl<'p> Selection<'p> {
         let takes_more = |index: usize| takes_new(index) && !crowded.contains(&index);
         let wished = match &self.claim.wish {
             Wish::Anyone { .. } => None,
-            Wish::This { index, .. } => Some(*index).filter(|index| takes_returning(*index)),
+            Wish::This { index, .. } if takes_returning(*index) => Some(*index),
+            Wish::This { key, .. } if self.wishes_for_ejected(now) => {
+                affinity.home(*key, backends, takes_more, now)
+            }
+            Wish::This { .. } => None,
             Wish::Ranked { key } if affinity.spills_over() => {
                 affinity.home(*key, backends, takes_more, now)
             }

@@ -1,7 +1,7 @@
 //! What is said of a member, and what it is after that: by the operator, by its checks, and by what
 //! its uses show.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -73,15 +73,15 @@ impl Pool {
         }
     }
 
-    /// Takes note of what a use of a member has shown, which may lead to its ejection.
-    pub fn note(&self, backend: &Backend, seen: Seen) {
+    /// Takes note of what a use of a member has shown to `client`, which may lead to its ejection.
+    pub fn note(&self, backend: &Backend, seen: Seen, client: IpAddr) {
         backend.record().note(seen);
         let Some(outlier) = backend.outlier() else {
             return;
         };
         let now = Instant::now();
         let mut outlier = outlier.lock().expect("no holder panics");
-        if !outlier.note(seen, now) {
+        if !outlier.note(seen, client, now) {
             return;
         }
         let max_share = self.max_ejected.lock().expect("no holder panics");

@@ -22,6 +22,7 @@ use super::{
     caching, headers,
     login::{self, Login},
     reply::Rejection,
+    route::Route,
 };
 use crate::pool::{
     Selected, Selection,
@@ -46,6 +47,8 @@ enum Attempt {
     Answered(Response<Incoming>),
     /// The request is whole again: it did not reach the backend, or may be repeated.
     Unsent(hyper::Error),
+    /// The connection has broken, or what came on it is no answer.
+    Broken(hyper::Error),
     Failed(Rejection),
 }
 
@@ -105,13 +108,14 @@ impl Exchange<'_> {
             return Ok(None);
         };
         self.arrival.record.tries(lease.backend());
-        let limit = self.terms.timeouts.response;
+        let limit = self.route.timeouts.response;
         match outgoing.attempt(&mut connection, true, limit).await {
             Attempt::Answered(response) => {
-                pool.note(lease.backend(), Seen::Reached);
+                pool.note(lease.backend(), Seen::Reached, self.arrival.client.ip());
                 Ok(Some((lease, response, connection)))
             }
             Attempt::Failed(rejection) => Err(rejection),
+            Attempt::Broken(error) => Err(Rejection::of_answer(error, pool.answer_limits())),
             Attempt::Unsent(_) if login.is_challenged => Err(Rejection::LoginLost),
             Attempt::Unsent(_) => Ok(None),
         }
@@ -142,14 +146,22 @@ impl Exchange<'_> {
                     },
                 };
                 match outgoing
-                    .attempt(&mut connection, is_reused, self.terms.timeouts.response)
+                    .attempt(&mut connection, is_reused, self.route.timeouts.response)
                     .await
                 {
                     Attempt::Answered(response) => {
-                        self.route.pool.note(lease.backend(), Seen::Reached);
+                        self.route.pool.note(
+                            lease.backend(),
+                            Seen::Reached,
+                            self.arrival.client.ip(),
+                        );
                         return Ok((lease, response, connection));
                     }
                     Attempt::Failed(rejection) => return Err(rejection),
+                    Attempt::Broken(error) => {
+                        let limits = self.route.pool.answer_limits();
+                        return Err(Rejection::of_answer(error, limits));
+                    }
                     // A connection that had been idle may die at any time, and says nothing of its
                     // backend: the next attempt is on a new one.
                     Attempt::Unsent(_) if is_reused => {}
@@ -164,8 +176,12 @@ impl Exchange<'_> {
     }
 
     async fn connect(&self, lease: &Lease) -> Result<HttpConnection, Rejection> {
-        let stream = self.route.pool.connect(lease.backend()).await?;
-        Ok(HttpConnection::over(stream).await?)
+        let Route { pool, timeouts, .. } = &**self.route;
+        let client = self.arrival.client.ip();
+        let stream = pool
+            .connect(lease.backend(), client, timeouts.connect)
+            .await?;
+        Ok(HttpConnection::over(stream, pool.answer_limits()).await?)
     }
 
     /// A backend's response as the client gets it.
@@ -291,7 +307,7 @@ impl Outgoing {
             None if self.progress.is_broken() => {
                 Attempt::Failed(Rejection::BadRequest("a body that breaks off"))
             }
-            None => Attempt::Failed(Rejection::Broken(error)),
+            None => Attempt::Broken(error),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Exchange<'_> {
         };
         let farewell = Farewell {
             seconds: self.terms.retry_after.draw_seconds(),
-            patience: self.terms.timeouts.close,
+            patience: self.route.timeouts.close,
             _residence: Arc::clone(&self.arrival.connection.residence),
         };
         tokio::spawn(farewell.say_to(client));

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, StatusCode, request};
+use http::{HeaderMap, Request, request};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
@@ -16,7 +16,7 @@ use tracing::debug;
 use super::{
     Exchange,
     access::Record,
-    handshake::{Answer, answer},
+    handshake::{Answer, answer, seen_in_answer, seen_in_failure, seen_in_grant},
     moving::Headers,
     reply::Rejection,
     route::Label,
@@ -70,6 +70,8 @@ pub(super) struct Replay {
     over_tls: bool,
     /// The pool that it is repeated in.
     label: Arc<Label>,
+    /// How long connecting to a backend may take.
+    connect: Duration,
     /// How long a search may take.
     limit: Duration,
     /// How much is kept of what the client sends meanwhile.
@@ -85,6 +87,8 @@ pub(super) struct Script {
     agreed: Headers,
     ip: IpAddr,
     over_tls: bool,
+    #[serde(default)]
+    connect: Option<Duration>,
     limit: Duration,
     buffer: usize,
 }
@@ -109,7 +113,8 @@ impl Exchange<'_> {
                 ip: self.arrival.client.ip(),
                 over_tls: self.arrival.client.is_over_tls(),
                 label: Arc::clone(&self.route.label),
-                limit: self.terms.timeouts.handshake,
+                connect: self.route.timeouts.connect,
+                limit: self.route.timeouts.handshake,
                 buffer,
             }),
         }
@@ -133,6 +138,7 @@ impl Replay {
             agreed: Headers::of(&agreed),
             ip: self.ip,
             over_tls: self.over_tls,
+            connect: Some(self.connect),
             limit: self.limit,
             buffer: self.buffer,
         }
@@ -196,7 +202,7 @@ impl Replay {
         let _pass = backend.admit().await?;
         let asked = timeout(self.limit / 2, self.ask_one(pool, backend)).await;
         asked.unwrap_or_else(|_| {
-            pool.note(backend, Seen::BadHandshake);
+            pool.note(backend, Seen::Silent, self.ip);
             Err(Rejection::TimedOut)
         })
     }
@@ -207,24 +213,25 @@ impl Replay {
         pool: &Pool,
         backend: &Backend,
     ) -> Result<Option<End<Stream>>, Rejection> {
-        let stream = pool.connect(backend).await?;
-        let answered = answer(stream, self.head.clone()).await;
+        let stream = pool.connect(backend, self.ip, self.connect).await?;
+        let limits = pool.answer_limits();
+        let answered = answer(stream, self.head.clone(), limits).await;
+        let note = |seen| pool.note(backend, seen, self.ip);
         let Answer {
             response,
             connection,
-        } = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
+        } = answered.inspect_err(|error| note(seen_in_failure(error)))?;
         let status = response.status();
-        if status.is_server_error() {
-            pool.note(backend, Seen::BadHandshake);
-            return Err(Rejection::Unwilling(status));
-        }
-        if status != StatusCode::SWITCHING_PROTOCOLS {
-            pool.note(backend, Seen::Answered);
-            return Ok(None);
+        if let Some(seen) = seen_in_answer(status) {
+            note(seen);
+            return match seen {
+                Seen::Erred => Err(Rejection::Unwilling(status)),
+                _ => Ok(None),
+            };
         }
         let granted = granted(response, &self.offer);
-        let (answer, socket) = granted.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
-        pool.note(backend, Seen::Granted);
+        note(seen_in_grant(&granted));
+        let (answer, socket) = granted?;
         if Agreed::on(answer.headers()) != self.agreed {
             return Ok(None);
         }
@@ -245,6 +252,7 @@ impl Script {
             ip: self.ip,
             over_tls: self.over_tls,
             label: Arc::clone(label),
+            connect: self.connect.unwrap_or(self.limit / 2),
             limit: self.limit,
             buffer: self.buffer,
         })

@@ -11,7 +11,7 @@ use super::headers::{announce_close, switch_to_websocket};
 use crate::{
     path,
     pool::{
-        Selection,
+        AnswerLimits, Selection,
         admission::{Crowded, Scope},
         connect::ConnectError,
     },
@@ -61,6 +61,9 @@ pub(super) enum Rejection {
     /// The backend's connection broke before it had answered.
     #[error("the backend failed before it answered: {}", Quoted::sentence(.0))]
     Broken(#[from] hyper::Error),
+    /// The head of the backend's answer is too large.
+    #[error("the head of the backend's answer is larger than {0}")]
+    AnswerTooLarge(AnswerLimits),
     /// The backend has not answered in time.
     #[error("the backend did not answer in time")]
     TimedOut,
@@ -100,6 +103,15 @@ impl Rejection {
         }
     }
 
+    /// Why there is no answer over a connection that takes answers within `limits`.
+    pub(super) fn of_answer(error: hyper::Error, limits: AnswerLimits) -> Self {
+        if error.is_parse_too_large() {
+            Self::AnswerTooLarge(limits)
+        } else {
+            Self::Broken(error)
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
@@ -122,6 +134,7 @@ impl Rejection {
             | Self::Unwilling(_)
             | Self::BadAnswer(_)
             | Self::Unasked
+            | Self::AnswerTooLarge(_)
             | Self::AnswerCoding
             | Self::AnswerLength => StatusCode::BAD_GATEWAY,
         }
@@ -144,9 +157,11 @@ impl Rejection {
             Self::Broken(_) | Self::LoginLost => "broken",
             Self::TimedOut => "timed_out",
             Self::Unwilling(_) => "backend_answer",
-            Self::BadAnswer(_) | Self::Unasked | Self::AnswerCoding | Self::AnswerLength => {
-                "bad_answer"
-            }
+            Self::BadAnswer(_)
+            | Self::Unasked
+            | Self::AnswerTooLarge(_)
+            | Self::AnswerCoding
+            | Self::AnswerLength => "bad_answer",
         }
     }
 

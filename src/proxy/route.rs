@@ -10,7 +10,7 @@ use super::{
     reply::Rejection,
 };
 use crate::{
-    config::{self, HostPattern, OnBackendLoss, Protocols, Refusal},
+    config::{self, HostPattern, OnBackendLoss, Protocols, Refusal, Timeouts},
     path::{self, Meaning},
     pool::Pool,
     tunnel::{
@@ -41,6 +41,7 @@ pub(super) struct Route {
     pub(super) upgrades: Protocols,
     /// The policy of tunnels that speak one of them.
     pub(super) opaque_policy: Arc<Policy>,
+    pub(super) timeouts: Timeouts,
     pub(super) refusal: Refusal,
     pub(super) on_backend_loss: OnBackendLoss,
     host: HostPattern,
@@ -81,9 +82,10 @@ impl Routes {
                 label: Arc::new(Label::new(name, &pools[route.pool], now, counts)),
                 pool: Arc::clone(&pools[route.pool]),
                 set_host: route.set_host.clone(),
-                policy: Arc::new(Policy::new(route, &config.timeouts)),
+                policy: Arc::new(Policy::new(route)),
+                timeouts: route.timeouts,
                 upgrades: route.upgrades.clone(),
-                opaque_policy: Arc::new(Policy::new(route, &config.timeouts).without_pings()),
+                opaque_policy: Arc::new(Policy::new(route).without_pings()),
                 refusal: route.refusal,
                 on_backend_loss: route.on_backend_loss,
                 host: route.host.clone(),

@@ -21,7 +21,7 @@ use tracing::debug;
 use super::{
     Exchange,
     body::{Carrier, ReplyBody},
-    handshake::{Answer, answer_to},
+    handshake::{Answer, answer_to, seen_in_failure},
     headers,
     live::{Live, Tie},
     reply::Rejection,
@@ -69,6 +69,7 @@ impl Exchange<'_> {
         let _passes = self.admit().await?;
         let client = request.extensions.remove::<OnUpgrade>();
         let pool = &self.route.pool;
+        let ip = self.arrival.client.ip();
         let mut selection = pool.select(&self.asker(&request), Use::Tunnel);
         let mut head = self.head_for_backend(request);
         for name in [TE, TRAILER, CONTENT_LENGTH, EXPECT] {
@@ -82,7 +83,7 @@ impl Exchange<'_> {
             connection,
         } = answer;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            pool.note(lease.backend(), Seen::Answered);
+            pool.note(lease.backend(), Seen::Answered, ip);
             let home = None;
             let carrier = Carrier { connection, home };
             return self.reply(response, selection.settle(lease), Some(carrier));
@@ -92,9 +93,10 @@ impl Exchange<'_> {
         let seen = if switches.is_ok() {
             Seen::Granted
         } else {
-            Seen::BadHandshake
+            // Who asks for a protocol may be asking for what nobody grants.
+            Seen::Misfit
         };
-        pool.note(lease.backend(), seen);
+        pool.note(lease.backend(), seen, ip);
         switches?;
         connection.let_go();
         let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;
@@ -121,8 +123,10 @@ impl Exchange<'_> {
         selection: &mut Selection<'_>,
         asked: &Request<Bytes>,
     ) -> Result<(Lease, Answer), Rejection> {
-        let deadline = Instant::now() + self.terms.timeouts.handshake;
+        let timeouts = &self.route.timeouts;
+        let deadline = Instant::now() + timeouts.handshake;
         let pool = &self.route.pool;
+        let (ip, limits) = (self.arrival.client.ip(), pool.answer_limits());
         let mut last = None;
         for lease in selection.by_ref() {
             let backend = lease.backend();
@@ -132,26 +136,31 @@ impl Exchange<'_> {
             };
             let admitted = timeout_at(deadline, backend.admit()).await;
             let _pass = admitted.unwrap_or(Err(crowded))?;
-            let stream = match timeout_at(deadline, pool.connect(backend)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    debug!(backend = backend.name(), %error, "trying the next backend");
-                    last = Some(error.into());
-                    continue;
-                }
-                Err(_) => return Err(Rejection::TimedOut),
-            };
+            let stream =
+                match timeout_at(deadline, pool.connect(backend, ip, timeouts.connect)).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => {
+                        debug!(backend = backend.name(), %error, "trying the next backend");
+                        last = Some(error.into());
+                        continue;
+                    }
+                    Err(_) => return Err(Rejection::TimedOut),
+                };
             let request = asked.clone().map(|body| {
                 let body = Full::new(body).map_err(|never| match never {});
                 RequestBody::new(body)
             });
-            let answered = timeout_at(deadline, answer_to(stream, request)).await;
-            let answered = match answered {
-                Ok(answered) => answered.map_err(Rejection::from),
-                Err(_) => Err(Rejection::TimedOut),
+            let answered = timeout_at(deadline, answer_to(stream, request, limits)).await;
+            let (seen, rejection) = match answered {
+                Ok(Ok(answer)) => return Ok((lease, answer)),
+                Ok(Err(error)) => {
+                    let seen = seen_in_failure(&error);
+                    (seen, Rejection::of_answer(error, limits))
+                }
+                Err(_) => (Seen::Silent, Rejection::TimedOut),
             };
-            let answer = answered.inspect_err(|_| pool.note(backend, Seen::BadHandshake))?;
-            return Ok((lease, answer));
+            pool.note(backend, seen, ip);
+            return Err(rejection);
         }
         Err(last.unwrap_or_else(|| Rejection::of_all(selection)))
     }

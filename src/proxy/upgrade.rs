@@ -20,7 +20,7 @@ use super::{
     Arrival, Exchange,
     access::Record,
     body::{Carrier, ReplyBody},
-    handshake::{Answer, Handshake},
+    handshake::{Answer, Handshake, seen_in_grant},
     headers,
     live::{Live, Tie},
     login,
@@ -32,7 +32,6 @@ use super::{
 use crate::{
     pool::{
         backend::{Lease, Use},
-        outlier::Seen,
         silence::BackendSocket,
     },
     stream::Stream,
@@ -70,10 +69,12 @@ impl Exchange<'_> {
         let replay = self.replay(&head, offer);
 
         let pool = &self.route.pool;
+        let ip = self.arrival.client.ip();
         let handshake = Handshake {
             pool,
-            timeouts: &self.terms.timeouts,
+            timeouts: &self.route.timeouts,
             record: self.arrival.record,
+            client: ip,
         };
         let login = self.login().await?;
         let is_bound = logs_in || login.is_some();
@@ -98,14 +99,7 @@ impl Exchange<'_> {
             return self.reply(response, selection.settle(lease), Some(carrier));
         }
         let granted = granted(response, offer);
-        pool.note(
-            lease.backend(),
-            if granted.is_ok() {
-                Seen::Granted
-            } else {
-                Seen::BadHandshake
-            },
-        );
+        pool.note(lease.backend(), seen_in_grant(&granted), ip);
         let (mut answer, backend) = granted?;
         connection.let_go();
         let client = client.ok_or(Rejection::BadRequest("a connection that cannot switch"))?;

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use crate::config::{self, Affinity, Config};
 
-/// Says which requests go to which backends.
+/// Says which requests go to which backends, and what is dangerous.
 pub(super) fn announce_routes(config: &Config) {
     for route in &config.routes {
         let pool = &config.pools[route.pool];
@@ -20,6 +20,9 @@ pub(super) fn announce_routes(config: &Config) {
             pool.name,
             backends.join(", "),
         );
+    }
+    for warning in config.warnings() {
+        warn!("{warning}");
     }
     for pool in &config.pools {
         if has_random_secret(pool) {

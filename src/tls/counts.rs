@@ -4,6 +4,7 @@ use std::io;
 
 use rustls::{AlertDescription, Error};
 
+use super::tls_error;
 use crate::{
     metrics::{Count, Counter},
     stream::Handshake,
@@ -150,11 +151,6 @@ impl Failure {
             Self::Other => "other",
         }
     }
-}
-
-/// What TLS itself says of an error, if it does.
-pub fn tls_error(error: &io::Error) -> Option<&Error> {
-    error.get_ref()?.downcast_ref()
 }
 
 #[cfg(test)]

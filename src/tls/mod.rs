@@ -1,11 +1,14 @@
 //! TLS on both sides: certificates by SNI towards clients, verified names towards backends.
 
 mod counts;
+mod failed;
+mod verify;
 
 use std::{collections::HashMap, fmt, io, sync::Arc};
 
 use rustls::{
     ClientConfig, ServerConfig, SupportedProtocolVersion,
+    client::danger::ServerCertVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, InvalidDnsNameError, ServerName},
     server::{ClientHello, ProducesTickets, ResolvesServerCert},
@@ -15,7 +18,14 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-pub use self::counts::{Counts, Failure, Totals, tls_error};
+pub use self::{
+    counts::{Counts, Failure, Totals},
+    failed::tls_error,
+};
+use self::{
+    failed::in_words,
+    verify::{Anybody, NamedOrVouchedFor},
+};
 use crate::{
     config::{BackendTls, ListenerTls, TlsVersion},
     stream::{Metered, ServerTls, Stream},
@@ -75,7 +85,8 @@ impl Acceptor {
     /// # Errors
     /// If the client fails it, or its connection breaks.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<Stream> {
-        let tls = ServerTls::accept(Arc::clone(&self.config), Metered::new(socket)).await?;
+        let tls = ServerTls::accept(Arc::clone(&self.config), Metered::new(socket)).await;
+        let tls = tls.map_err(in_words)?;
         Ok(Stream::ServerTls(Box::new(tls)))
     }
 }
@@ -93,9 +104,14 @@ impl Connector {
     /// # Errors
     /// If the provider of cryptography cannot do what is needed.
     pub fn new(config: &BackendTls) -> Result<Self, rustls::Error> {
+        let verifier: Arc<dyn ServerCertVerifier> = match &config.authorities {
+            Some(authorities) => Arc::new(NamedOrVouchedFor::new(authorities, provider())?),
+            None => Arc::new(Anybody::new(provider())),
+        };
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(Arc::clone(&config.roots))
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         client.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self {
@@ -114,7 +130,8 @@ impl Connector {
             ServerName::try_from(name.to_owned()).map_err(|error: InvalidDnsNameError| {
                 io::Error::new(io::ErrorKind::InvalidInput, error)
             })?;
-        let tls = self.connector.connect(name, Metered::new(socket)).await?;
+        let tls = self.connector.connect(name, Metered::new(socket)).await;
+        let tls = tls.map_err(in_words)?;
         Ok(Stream::ClientTls(Box::new(tls)))
     }
 }

@@ -27,7 +27,8 @@ pub struct Policy {
 impl Policy {
     /// The policy of a route's tunnels.
     #[must_use]
-    pub fn new(route: &config::Route, timeouts: &config::Timeouts) -> Self {
+    pub fn new(route: &config::Route) -> Self {
+        let timeouts = &route.timeouts;
         Self {
             keepalive: route.keepalive,
             stall: timeouts.stall,

@@ -3,7 +3,12 @@
 //! Both answers are stricter than most endpoints', for between two endpoints that disagree about
 //! whether a connection was upgraded, requests can be smuggled.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig},
+    prelude::BASE64_STANDARD,
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
     header::{
@@ -21,6 +26,8 @@ use crate::quote::Quoted;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     accept: HeaderValue,
+    /// Whether the key is written as any encoder would write it.
+    has_usual_key: bool,
     subprotocols: Vec<Vec<u8>>,
     extensions: Vec<Vec<u8>>,
 }
@@ -70,6 +77,9 @@ pub enum BadAnswer {
     /// `Sec-WebSocket-Accept` is not what the key asks for.
     #[error("its Sec-WebSocket-Accept does not fit the key")]
     Accept,
+    /// The same for a key that a backend may have read and written anew (RFC 4648, section 3.5).
+    #[error("its Sec-WebSocket-Accept does not fit the key, which is written unusually")]
+    AcceptOfUnusualKey,
     /// It chose a subprotocol that the client did not offer, or several.
     #[error("it chose a subprotocol that the client did not offer")]
     Subprotocol,
@@ -94,6 +104,7 @@ impl Offer {
         }
         Self {
             accept,
+            has_usual_key: true,
             subprotocols: subprotocol.iter().map(|s| s.as_bytes().to_vec()).collect(),
             extensions: Vec::new(),
         }
@@ -118,6 +129,7 @@ impl Offer {
         }
         Ok(Some(Self {
             accept: accept(key),
+            has_usual_key: BASE64_STANDARD.decode(key).is_ok(),
             subprotocols: tokens(headers, &SEC_WEBSOCKET_PROTOCOL)
                 .map(<[u8]>::to_vec)
                 .collect(),
@@ -137,7 +149,11 @@ impl Offer {
             return Err(BadAnswer::Nominated);
         }
         if only(headers, &SEC_WEBSOCKET_ACCEPT) != Some(&self.accept) {
-            return Err(BadAnswer::Accept);
+            return Err(if self.has_usual_key {
+                BadAnswer::Accept
+            } else {
+                BadAnswer::AcceptOfUnusualKey
+            });
         }
         if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && !self.offers_subprotocol(headers) {
             return Err(BadAnswer::Subprotocol);
@@ -165,6 +181,18 @@ impl Offer {
         // Subprotocols are case-sensitive (RFC 6455, section 4.1).
         only(answer, &SEC_WEBSOCKET_PROTOCOL)
             .is_some_and(|chosen| self.subprotocols.iter().any(|offered| chosen == &**offered))
+    }
+}
+
+impl BadAnswer {
+    /// Whether the same backend may well answer another offer rightly: who makes offers can bring
+    /// it about.
+    #[must_use]
+    pub fn depends_on_offer(&self) -> bool {
+        match self {
+            Self::Upgrade | Self::Connection | Self::Nominated | Self::Accept => false,
+            Self::AcceptOfUnusualKey | Self::Subprotocol | Self::Extension(_) => true,
+        }
     }
 }
 
@@ -295,8 +323,16 @@ fn is_of_handshake(name: &[u8]) -> bool {
     name.starts_with(b"sec-websocket-")
 }
 
+/// The alphabet and padding of base64. The bits that the last character has too many may be
+/// anything (RFC 4648, section 3.5): some clients draw characters, and the key that RFC 6455 shows
+/// in section 4.1 is of that kind.
+const ANY_TRAILING_BITS: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 fn is_key(key: &HeaderValue) -> bool {
-    BASE64_STANDARD
+    ANY_TRAILING_BITS
         .decode(key)
         .is_ok_and(|nonce| nonce.len() == 16)
 }
@@ -549,6 +585,24 @@ mod tests {
         let bare = offer(&[("sec-websocket-protocol", "")]);
         bare.unwrap().unwrap().take(&mut headers);
         assert!(!headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
+    }
+
+    #[test]
+    fn bits_that_a_key_has_too_many_may_be_anything_and_the_accept_is_of_its_text() {
+        // The key that RFC 6455 shows in section 4.1.
+        let odd = "AQIDBAUGBwgJCgsMDQ4PEC==";
+        let offer = offer(&[("sec-websocket-key", odd)]).unwrap().unwrap();
+        assert_eq!(offer.accept, accept(&HeaderValue::from_static(odd)));
+        let usual = accept(&HeaderValue::from_static("AQIDBAUGBwgJCgsMDQ4PEA=="));
+        assert_ne!(offer.accept, usual);
+        let answer = Response::builder()
+            .status(101)
+            .header(UPGRADE, "websocket")
+            .header(CONNECTION, "upgrade")
+            .header(SEC_WEBSOCKET_ACCEPT, usual);
+        let (answer, ()) = answer.body(()).unwrap().into_parts();
+        let bad = offer.check(&answer).unwrap_err();
+        assert!(bad.depends_on_offer(), "the backend may have read the key");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -54,6 +54,28 @@ impl Authority {
         let params = CertificateParams::new(owned).unwrap();
         let certificate = params.signed_by(&signing_key, &self.issuer).unwrap();
         let [chain, key] = self.files(names[0]);
+        fs::write(&chain, certificate.pem()).unwrap();
+        fs::write(&key, signing_key.serialize_pem()).unwrap();
+        Certificate {
+            chain,
+            key,
+            der: certificate.der().clone(),
+            signing_key,
+        }
+    }
+
+    /// A certificate for `names` that has signed itself, as an authority's if `is_ca`, and is valid
+    /// until that year.
+    pub(crate) fn self_signed(&self, names: &[&str], is_ca: bool, until: i32) -> Certificate {
+        let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let signing_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(owned).unwrap();
+        if is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params.not_after = date_time_ymd(until, 1, 1);
+        let certificate = params.self_signed(&signing_key).unwrap();
+        let [chain, key] = self.files(&format!("own-{}-{is_ca}-{until}", names[0]));
         fs::write(&chain, certificate.pem()).unwrap();
         fs::write(&key, signing_key.serialize_pem()).unwrap();
         Certificate {

@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use http::{Uri, uri::Scheme};
-use longwire::{config::BackendTls, stream::Stream, tls::Connector};
+use longwire::{
+    config::{Authorities, BackendTls},
+    stream::Stream,
+    tls::Connector,
+};
 use rustls::RootCertStore;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -109,7 +113,7 @@ fn trusting_the_system() -> anyhow::Result<Connector> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let config = BackendTls {
-        roots: Arc::new(roots),
+        authorities: Some(Authorities::of(Arc::new(roots))),
         server_name: None,
     };
     Ok(Connector::new(&config)?)

@@ -1,42 +1,36 @@
 //! `pool.NAME.tls`
 
-use std::sync::Arc;
-
-use rustls::{RootCertStore, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use toml::Spanned;
 
 use super::Backend;
 use crate::config::{
-    certificates::{authorities, system_authorities},
+    certificates::{Authorities, authorities, system_authorities},
     diagnostics::Problem,
     field::Field,
     reading::Reported,
-    section::Section,
-    values::text,
+    section::{Section, Setting},
+    values::{one_of, text},
 };
 
 /// `pool.NAME.tls`: how TLS is spoken to backends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendTls {
-    /// The authorities that may vouch for a backend: those of `ca`, or else the system's.
-    pub roots: Arc<RootCertStore>,
+    /// Who may vouch for a backend: the authorities of `ca`, or else the system's. `None` is
+    /// `verify = "off"`: nobody has to, and whoever is on the way may pose as a backend.
+    pub authorities: Option<Authorities>,
     /// The name that a backend's certificate must carry; `None` is the host of its address.
     pub server_name: Option<String>,
 }
 
 /// The keys of a pool's `tls`, before it is known where the authorities come from.
 pub(super) struct TlsParts {
-    ca: Result<Option<Arc<RootCertStore>>, Reported>,
+    ca: Result<Option<Authorities>, Reported>,
+    verify: Setting<bool>,
     server_name: Result<Option<String>, Reported>,
 }
 
-impl PartialEq for BackendTls {
-    fn eq(&self, other: &Self) -> bool {
-        self.roots.roots == other.roots.roots && self.server_name == other.server_name
-    }
-}
-
-impl Eq for BackendTls {}
+const VERIFY: [(&str, bool); 2] = [("full", true), ("off", false)];
 
 impl BackendTls {
     pub(super) fn read(
@@ -59,24 +53,33 @@ impl BackendTls {
         };
         let Some(parts) = parts.transpose()? else {
             return Ok(Some(Self {
-                roots: system_authorities(section.reading, secure.span())?,
+                authorities: Some(system_authorities(section.reading, secure.span())?),
                 server_name: None,
             }));
         };
-        let roots = match parts.ca {
-            Ok(None) => system_authorities(section.reading, secure.span()),
-            Ok(Some(roots)) => Ok(roots),
-            Err(reported) => Err(reported),
+        let authorities = match parts.ca {
+            _ if !*parts.verify => None,
+            Ok(None) => Some(system_authorities(section.reading, secure.span())?),
+            Ok(Some(authorities)) => Some(authorities),
+            Err(reported) => return Err(reported),
         };
         Ok(Some(Self {
-            roots: roots?,
+            authorities,
             server_name: parts.server_name?,
         }))
     }
 
     pub(super) fn read_parts(section: &Section<'_>) -> Result<TlsParts, Reported> {
+        let verify = section.setting("verify", |field| one_of(field, &VERIFY), true);
+        let ca = section.field("ca");
+        if let (Some(ca), Some(verify), false) = (&ca, &verify.place, *verify) {
+            let problem = Problem::at(ca.key_place.clone(), "`ca` is of no use here")
+                .beside(verify.clone(), "nobody has to vouch for the backends");
+            section.reading.report(problem);
+        }
         Ok(TlsParts {
-            ca: section.optional("ca", authorities),
+            ca: ca.as_ref().map(authorities).transpose(),
+            verify,
             server_name: section.optional("server_name", server_name),
         })
     }

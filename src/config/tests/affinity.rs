@@ -137,6 +137,10 @@ fn a_cookie_for_every_site_is_secure() {
     );
     valid(&cookie("same_site = \"none\", secure = true"));
     valid(&cookie("same_site = \"none\""));
+    let text = cookie("partitioned = true, secure = false");
+    refuses(&text, "affinity", &["partitioned cookie must be secure"]);
+    let config = valid(&cookie("partitioned = true"));
+    assert!(matches!(&config.pools[0].affinity, Affinity::Cookie(cookie) if cookie.partitioned));
 }
 
 #[test]

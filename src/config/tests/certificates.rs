@@ -147,10 +147,10 @@ fn backends_over_tls_are_vouched_for_by_ca_or_the_system() {
         "tls = { ca = \"ec.crt\", server_name = \"inner\" }",
     );
     let tls = in_fixtures(&own).unwrap().pools.remove(0).tls.unwrap();
-    assert_eq!(
-        (tls.roots.len(), tls.server_name.as_deref()),
-        (1, Some("inner"))
-    );
+    assert_eq!(tls.server_name.as_deref(), Some("inner"));
+    let authorities = tls.authorities.unwrap();
+    assert_eq!(authorities.roots.len(), 1);
+    assert_eq!(authorities.self_signed.len(), 1, "it has signed itself");
 
     let system = Surroundings {
         authorities: one_authority,
@@ -158,10 +158,33 @@ fn backends_over_tls_are_vouched_for_by_ca_or_the_system() {
     };
     for tls in ["", "tls = { server_name = \"inner\" }"] {
         let config = read_in(&backends("[\"https://h\"]", tls), &system).unwrap();
-        assert_eq!(config.pools[0].tls.as_ref().unwrap().roots.len(), 1);
+        let tls = config.pools[0].tls.as_ref().unwrap();
+        let authorities = tls.authorities.as_ref().unwrap();
+        assert_eq!(authorities.roots.len(), 1);
+        assert!(authorities.self_signed.is_empty(), "they are authorities");
     }
     let config = read_in(&backends("[\"http://h:1\"]", ""), &system).unwrap();
     assert!(config.pools[0].tls.is_none());
+}
+
+#[test]
+fn backends_that_nobody_vouches_for_are_warned_about() {
+    let off = backends("[\"https://h\"]", "tls.verify = \"off\"");
+    let config = in_fixtures(&off).unwrap();
+    assert!(config.pools[0].tls.as_ref().unwrap().authorities.is_none());
+    let warnings = config.warnings();
+    assert!(warnings[0].contains("pool `p`"), "{warnings:?}");
+    let full = backends(
+        "[\"https://h\"]",
+        "tls = { ca = \"ec.crt\", verify = \"full\" }",
+    );
+    assert!(in_fixtures(&full).unwrap().warnings().is_empty());
+    let both = backends(
+        "[\"https://h\"]",
+        "tls = { ca = \"ec.crt\", verify = \"off\" }",
+    );
+    let problems = in_fixtures(&both).unwrap_err().to_string();
+    assert!(problems.contains("`ca` is of no use"), "{problems}");
 }
 
 #[test]

@@ -32,11 +32,13 @@ fn each_setting_can_be_another_or_off() {
     assert_eq!(off.none_ready, NoneReady::TryAll);
     assert_eq!(off.ejection, None);
 
-    let lines = "ejection = { failures = 2, early_loss = \"off\", time = \"10m\" }\n\
+    let lines = "ejection = { failures = 2, networks = 1, share = 10, window = \"5m\", early_loss = \"off\", time = \"10m\" }\n\
                  retries = { max = 0, statuses = [500, 429], budget = 0 }";
     let changed = pool(lines);
     let ejection = changed.ejection.unwrap();
     assert_eq!(ejection.failures.get(), 2);
+    assert_eq!((ejection.networks.get(), ejection.share), (1, 10));
+    assert_eq!(ejection.window, Duration::from_secs(300));
     assert_eq!(ejection.early_loss, None);
     assert_eq!(ejection.max_time, ejection.time, "it is at least as long");
     assert_eq!(changed.retries.statuses, [500, 429]);
@@ -61,6 +63,9 @@ fn wrong_settings_are_refused() {
         ("ejection = true", "a table"),
         ("ejection = { failures = 0 }", "from 1"),
         ("ejection = { max_share = 101 }", "from 1 to 100"),
+        ("ejection = { networks = 65 }", "from 1 to 64"),
+        ("ejection = { share = 0 }", "from 1 to 100"),
+        ("ejection = { window = \"off\" }", "not a duration"),
         (
             "ejection = { time = \"10s\", max_time = \"5s\" }",
             "shorter than `time`",

@@ -1,5 +1,7 @@
 //! What sections say about each other.
 
+use std::time::Duration;
+
 use super::{backends, least_and, listener, only, problems, refuses, route, said, valid};
 
 #[test]
@@ -109,6 +111,32 @@ fn a_tunnel_is_pinged_before_it_is_idle_for_too_long() {
     only(&least_and(&format!(
         "{idle}\n[keepalive]\ninterval = \"1y 2q\""
     )));
+}
+
+#[test]
+fn a_routes_own_timeouts_are_checked_with_those_that_it_takes_over() {
+    let text = route("timeouts = { handshake = \"4s\" }");
+    refuses(
+        &text,
+        "handshake",
+        &["shorter than `connect`", "has its default"],
+    );
+    let text = route("timeouts.connect = \"8s\"") + "[timeouts]\nhandshake = \"7s\"";
+    refuses(&text, "handshake", &["shorter than `connect`", "is here"]);
+    let text = route("timeouts.tunnel_idle = \"9s\"");
+    refuses(&text, "tunnel_idle", &["not longer", "has its default"]);
+    let text = route("timeouts.request_head = \"9s\"");
+    refuses(&text, "request_head", &["unknown"]);
+    // What is wrong in [timeouts] is told once.
+    only(&(route("timeouts.close = \"1s\"") + "[timeouts]\nhandshake = \"4s\""));
+
+    let text = route("timeouts = { handshake = \"1m\", answer = \"2s\" }");
+    let config = valid(&(text + "[timeouts]\nconnect = \"7s\""));
+    let own = config.routes[0].timeouts;
+    assert_eq!(own.handshake, Duration::from_secs(60));
+    assert_eq!(own.connect, Duration::from_secs(7));
+    assert_eq!(own.answer, Some(Duration::from_secs(2)));
+    assert_eq!(config.timeouts.handshake, Duration::from_secs(10));
 }
 
 #[test]

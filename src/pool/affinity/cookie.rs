@@ -6,6 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use cookie::Cookie;
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
+use super::ranking;
 use crate::config::{self, CookieAffinity};
 
 /// What makes and reads the cookies of a pool.
@@ -42,6 +43,8 @@ pub(super) enum Presented {
         index: usize,
         /// Whether it has lived so long that the client should get a new one.
         renew: bool,
+        /// What tells the cookie from others.
+        key: u64,
     },
 }
 
@@ -95,6 +98,7 @@ impl Jar {
             Some(index) => Presented::Backend {
                 index,
                 renew: expiry - now < self.config.max_age.as_secs() / 2,
+                key: ranking::hash(value.as_bytes()),
             },
             None => Presented::Gone,
         }
@@ -118,7 +122,8 @@ impl Jar {
             .path(&config.path)
             .max_age(max_age(config.max_age))
             .same_site(config.same_site)
-            .secure(config.secure.unwrap_or(over_tls))
+            .secure(config.partitioned || config.secure.unwrap_or(over_tls))
+            .partitioned(config.partitioned)
             .http_only(config.http_only)
             .build();
         if let Some(domain) = &config.domain {
@@ -184,6 +189,7 @@ mod tests {
             same_site: cookie::SameSite::Lax,
             secure: None,
             http_only: true,
+            partitioned: false,
         };
         Jar::new(&config, pool, &backends)
     }
@@ -201,12 +207,12 @@ mod tests {
         let here = jar("a shared secret", "chat", &["a", "b", "c"]);
         let there = jar("a shared secret", "chat", &["c", "b", "a"]);
         let headers = returned(&here.issue(0, NOW, false));
-        let at = |index| Presented::Backend {
-            index,
-            renew: false,
-        };
-        assert_eq!(here.presented(&headers, NOW + 60), at(0));
-        assert_eq!(there.presented(&headers, NOW + 60), at(2));
+        let (here, there) = (
+            here.presented(&headers, NOW),
+            there.presented(&headers, NOW),
+        );
+        assert!(matches!(here, Presented::Backend { index: 0, .. }));
+        assert!(matches!(there, Presented::Backend { index: 2, .. }));
     }
 
     #[test]
@@ -234,12 +240,14 @@ mod tests {
     fn a_cookie_is_renewed_in_its_second_half_and_then_expires() {
         let jar = jar("a shared secret", "chat", &["a"]);
         let headers = returned(&jar.issue(0, NOW, false));
-        let at = |now| jar.presented(&headers, now);
-        let kept = |renew| Presented::Backend { index: 0, renew };
-        assert_eq!(at(NOW + DAY / 2), kept(false));
-        assert_eq!(at(NOW + DAY / 2 + 1), kept(true));
-        assert_eq!(at(NOW + DAY - 1), kept(true));
-        assert_eq!(at(NOW + DAY), Presented::Nothing);
+        let is_renewed = |now| match jar.presented(&headers, now) {
+            Presented::Backend { renew, .. } => Some(renew),
+            _ => None,
+        };
+        assert_eq!(is_renewed(NOW + DAY / 2), Some(false));
+        assert_eq!(is_renewed(NOW + DAY / 2 + 1), Some(true));
+        assert_eq!(is_renewed(NOW + DAY - 1), Some(true));
+        assert_eq!(is_renewed(NOW + DAY), None);
     }
 
     #[test]

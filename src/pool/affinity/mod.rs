@@ -66,6 +66,8 @@ enum By {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) wish: Wish,
+    /// Whether the backend that it had is left out only for a while.
+    pub(super) will_return: bool,
     ip: IpAddr,
     over_tls: bool,
 }
@@ -84,6 +86,9 @@ pub(super) enum Wish {
         index: usize,
         /// Whether the client is told anew even if it stays.
         renew: bool,
+        /// What ranks the others while that one is left out, so that the client meets the same one
+        /// again meanwhile.
+        key: u64,
     },
     /// The first in the order that a key puts the backends in.
     Ranked {
@@ -192,6 +197,7 @@ impl Affinity {
     pub(super) fn claim(&self, asker: &Asker<'_>) -> Claim {
         Claim {
             wish: self.wish(asker),
+            will_return: false,
             ip: asker.ip,
             over_tls: asker.over_tls,
         }
@@ -219,12 +225,13 @@ impl Affinity {
                 Presented::Gone => Wish::Anyone {
                     outcome: Outcome::Moved,
                 },
-                Presented::Backend { index, renew } => Wish::This { index, renew },
+                Presented::Backend { index, renew, key } => Wish::This { index, renew, key },
             },
             By::Ip(memory) => match memory.recall(asker.ip) {
                 Some(index) => Wish::This {
                     index,
                     renew: false,
+                    key: ranking::hash(&memory.key(asker.ip)),
                 },
                 None => by_key(Some(&memory.key(asker.ip))),
             },
@@ -233,15 +240,21 @@ impl Affinity {
         }
     }
 
-    /// Binds a client to the backend that it got.
+    /// Binds a client to the backend that it got. One whose own backend will be back stays bound to
+    /// that.
     pub(super) fn bind(&self, claim: &Claim, got: usize, used_for: Use) -> Bond {
-        let Claim { wish, ip, over_tls } = *claim;
+        let Claim {
+            wish,
+            will_return,
+            ip,
+            over_tls,
+        } = *claim;
         let outcome = self.outcome(&wish, got);
-        let is_settled = wish
-            == (Wish::This {
-                index: got,
-                renew: false,
-            });
+        let (bound, is_settled) = match wish {
+            Wish::This { index, .. } if will_return => (index, true),
+            Wish::This { index, renew, .. } => (got, index == got && !renew),
+            Wish::Anyone { .. } | Wish::Ranked { .. } => (got, false),
+        };
         Bond {
             outcome,
             cookie: match &self.by {
@@ -249,7 +262,7 @@ impl Affinity {
                 _ => None,
             },
             hold: match &self.by {
-                By::Ip(memory) => memory.remember(ip, got, used_for),
+                By::Ip(memory) => memory.remember(ip, bound, used_for),
                 _ => None,
             },
         }

@@ -99,7 +99,7 @@ impl Health {
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
             config: config.clone(),
-            connector: Connector::new(tls, config.timeout)?,
+            connector: Connector::new(tls)?,
         })
     }
 
@@ -179,7 +179,7 @@ impl Health {
 
     async fn check(&self, address: &BackendAddress) -> Result<(), Failure> {
         let deadline = Deadline::after(self.config.timeout);
-        let connecting = self.connector.connect(address);
+        let connecting = self.connector.connect(address, self.config.timeout);
         let mut stream = deadline.limit("a connection", connecting).await?;
         match &self.config.check {
             Check::Tcp => {

@@ -20,6 +20,9 @@ use crate::{
 /// The most of an answer's head that is read.
 const MAX_HEAD: usize = 64 * 1024;
 
+/// The most header fields of an answer.
+const MAX_HEADERS: usize = 1000;
+
 /// The request of a check to the backend at `address`.
 pub(super) fn request(question: &Question, address: &BackendAddress) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
@@ -70,6 +73,7 @@ where
 {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await?;
     let asking = async {

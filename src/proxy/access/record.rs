@@ -111,7 +111,7 @@ impl Record {
             let age = age.saturating_sub(ago);
             // The backend may have become another version of itself, or left.
             if let Some(member) = pool.member_with(service.backend.id()) {
-                pool.note(member, Seen::Lost(age));
+                pool.note(member, Seen::Lost(age), self.asked.client);
             }
         }
     }
