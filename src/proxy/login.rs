@@ -151,7 +151,7 @@ fn schemes<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item 
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         let pairs = values
             .iter()
             .map(|value| (name.clone(), value.parse().unwrap()));
@@ -171,14 +171,17 @@ mod tests {
             &["Digest realm=\"a\" ,\tNTLM\tTlRM, Basic"],
         ] {
             assert!(
-                is_in_response(&headers(WWW_AUTHENTICATE, values)),
+                is_in_response(&headers(&WWW_AUTHENTICATE, values)),
                 "{values:?}"
             );
             assert!(
-                is_in_response(&headers(PROXY_AUTHENTICATE, values)),
+                is_in_response(&headers(&PROXY_AUTHENTICATE, values)),
                 "{values:?}"
             );
-            assert!(is_in_request(&headers(AUTHORIZATION, values)), "{values:?}");
+            assert!(
+                is_in_request(&headers(&AUTHORIZATION, values)),
+                "{values:?}"
+            );
         }
         for values in [
             &[][..],
@@ -189,11 +192,11 @@ mod tests {
             &["XNTLM"],
         ] {
             assert!(
-                !is_in_response(&headers(WWW_AUTHENTICATE, values)),
+                !is_in_response(&headers(&WWW_AUTHENTICATE, values)),
                 "{values:?}"
             );
             assert!(
-                !is_in_request(&headers(AUTHORIZATION, values)),
+                !is_in_request(&headers(&AUTHORIZATION, values)),
                 "{values:?}"
             );
         }
