@@ -134,6 +134,35 @@ async fn the_name_that_a_client_asks_for_chooses_the_certificate() {
 }
 
 #[tokio::test]
+async fn a_strict_listener_refuses_who_names_no_certificate() {
+    let authority = Authority::new();
+    let named = authority.certify(&["named.test"]);
+    let wild = authority.certify(&["*.wild.test"]);
+    let entries = [&named, &wild].map(Certificate::entry).join(", ");
+    let proxy = nobody()
+        .listener(&format!(
+            "tls = {{ certificates = [{entries}], strict_sni = true }}"
+        ))
+        .start()
+        .await;
+
+    let client = TlsClient::trusting_anyone();
+    for name in ["named.test", "NAMED.test", "a.wild.test"] {
+        assert!(
+            client.try_connect(proxy.address, name).await.is_ok(),
+            "{name}"
+        );
+    }
+    // An address is no name, so nothing is asked for.
+    for name in ["unknown.test", "wild.test", "127.0.0.1"] {
+        assert!(
+            client.try_connect(proxy.address, name).await.is_err(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn keys_are_served_in_every_common_form() {
     let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keys");
     for (chain, key) in [

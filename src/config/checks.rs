@@ -10,7 +10,9 @@ use toml::Spanned;
 
 use super::{
     diagnostics::{Problem, Span, did_you_mean, nearest, quoted},
-    listener, pool,
+    listener,
+    loops::leads_to,
+    pool,
     reading::{Reading, Reported, all},
     route,
     section::{Section, Setting},
@@ -62,6 +64,7 @@ impl Drafts {
     pub(super) fn check(&self, root: &Section<'_>) -> Vec<Result<usize, Reported>> {
         let reading = root.reading;
         self.listeners_are_apart(reading);
+        self.backends_are_elsewhere(reading);
         self.routes_are_apart(reading);
         self.keepalives_come_before_idleness(reading);
         self.lines_are_shorter_than_handshakes(reading);
@@ -82,6 +85,25 @@ impl Drafts {
             let message = format!("`{address}` is listened on twice");
             let problem = Problem::at(again, message).beside(first, "first used here");
             reading.report(problem);
+        }
+    }
+
+    /// A request to a backend that is one of our own listeners would come back for ever.
+    fn backends_are_elsewhere(&self, reading: &Reading<'_>) {
+        for backend in self.pools.drafts.iter().flat_map(|pool| &pool.members) {
+            let mut listeners = self
+                .listeners
+                .drafts
+                .iter()
+                .flat_map(|draft| &draft.address);
+            let own = listeners.find(|own| leads_to(backend.get_ref(), *own.get_ref()));
+            if let Some(own) = own {
+                let message = format!("the backend `{}` is this proxy itself", backend.get_ref());
+                let problem = Problem::at(backend.span(), message)
+                    .beside(own.span(), "it listens here")
+                    .helping("what is sent there would come back again and again");
+                reading.report(problem);
+            }
         }
     }
 

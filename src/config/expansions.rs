@@ -46,13 +46,14 @@ struct Written<'t> {
 struct Owner<'t> {
     key: &'t str,
     is_secretive: bool,
+    is_below_headers: bool,
 }
 
 impl Expansions {
     /// Those of `root`; what cannot be expanded is noted.
     pub(super) fn of(root: &DeTable<'_>, reading: &Reading<'_>) -> Self {
         let mut strings = Vec::new();
-        gather_from_table(root, "", &mut strings);
+        gather_from_table(root, false, &mut strings);
         let expand = |written: Written<'_>| {
             let expansion = written.expand(reading);
             (written.place, expansion)
@@ -158,14 +159,20 @@ fn before_verbatim(text: &str, quoted: &str) -> Option<usize> {
     openings.into_iter().find(holds_it).map(str::len)
 }
 
-/// Adds the strings of `table`, which is called `name`, to `strings`.
-fn gather_from_table<'t>(table: &'t DeTable<'_>, name: &str, strings: &mut Vec<Written<'t>>) {
+/// Adds the strings of `table` to `strings`.
+fn gather_from_table<'t>(
+    table: &'t DeTable<'_>,
+    is_below_headers: bool,
+    strings: &mut Vec<Written<'t>>,
+) {
     for (key, value) in table {
         let key = &**key.get_ref();
+        // Whatever their names, headers are what one side proves itself with to the other.
+        let is_below_headers = is_below_headers || key == "headers";
         let owner = Owner {
             key,
-            // Whatever their names, headers are what one side proves itself with to the other.
-            is_secretive: is_secretive(key) || name == "headers",
+            is_secretive: is_below_headers || is_secretive(key),
+            is_below_headers,
         };
         gather(value, owner, strings);
     }
@@ -183,7 +190,7 @@ fn gather<'t>(value: &'t Spanned<DeValue<'_>>, owner: Owner<'t>, strings: &mut V
                 gather(element, owner, strings);
             }
         }
-        DeValue::Table(table) => gather_from_table(table, owner.key, strings),
+        DeValue::Table(table) => gather_from_table(table, owner.is_below_headers, strings),
         _ => {}
     }
 }

@@ -11,7 +11,7 @@ use super::{
     field::Field,
     reading::{Reported, all},
     section::Section,
-    values::{one_of, positive},
+    values::{boolean, one_of, positive},
 };
 
 /// `[[listener]]`: an address that is accepted on.
@@ -33,6 +33,9 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// The oldest version that is spoken. Default: 1.2.
     pub min_version: TlsVersion,
+    /// Whether a client is refused whose SNI names no certificate's host, or that sends none.
+    /// Default: no, it gets the first certificate.
+    pub strict_sni: bool,
 }
 
 /// A version of TLS.
@@ -87,9 +90,11 @@ impl ListenerTls {
             |field| one_of(field, &VERSIONS),
             TlsVersion::Tls12,
         );
+        let strict_sni = section.or("strict_sni", boolean, false);
         Ok(Self {
             certificates: certificates?,
             min_version,
+            strict_sni,
         })
     }
 }

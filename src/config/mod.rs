@@ -27,6 +27,7 @@ mod keepalive;
 mod limits;
 mod listener;
 mod log;
+mod loops;
 mod path;
 mod pool;
 mod protocols;
@@ -47,6 +48,7 @@ mod tls_words;
 mod upgrade;
 mod values;
 mod variables;
+mod warnings;
 mod whole;
 
 use std::{

@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use crate::config::{self, Affinity, Config};
 
-/// Says which requests go to which backends, and what is dangerous.
+/// Says which requests go to which backends, and what is dangerous or may not be meant.
 pub(super) fn announce_routes(config: &Config) {
     for route in &config.routes {
         let pool = &config.pools[route.pool];

@@ -68,7 +68,10 @@ impl Acceptor {
             TlsVersion::Tls13 => &[&TLS13],
         };
         let certificates = config.certificates.iter();
-        let by_sni = BySni::new(certificates.map(|certificate| &certificate.certified));
+        let mut by_sni = BySni::new(certificates.map(|certificate| &certificate.certified));
+        if config.strict_sni {
+            by_sni.default = None;
+        }
         let mut server = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)?
             .with_no_client_auth()

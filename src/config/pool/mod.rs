@@ -22,6 +22,7 @@ pub use self::{
     tls::BackendTls,
 };
 use super::{
+    address::BackendAddress,
     admission::{PoolAdmission, PoolDraft},
     affinity::Affinity,
     diagnostics::{Problem, Span},
@@ -101,6 +102,8 @@ pub(super) struct Draft {
     pub(super) place: Span,
     /// How long a handshake may wait for one of its backends, if that is written.
     pub(super) backend_queue_timeout: Option<Spanned<Duration>>,
+    /// Where its sound backends are.
+    pub(super) members: Vec<Spanned<BackendAddress>>,
     pub(super) pool: Result<Pool, Reported>,
 }
 
@@ -108,16 +111,18 @@ impl Draft {
     pub(super) fn read(field: &Field<'_>) -> Self {
         let named = check_name(field);
         let mut backend_queue_timeout = None;
+        let mut members = Vec::new();
         let pool = field.table(|section| {
             let unwritten = PoolDraft::unwritten();
             let draft = section.or("admission", PoolDraft::read, unwritten);
             backend_queue_timeout = draft.backend_queue_timeout;
-            Pool::read(section, field.key, draft.admission)
+            Pool::read(section, field.key, draft.admission, &mut members)
         });
         Self {
             name: field.key.to_owned(),
             place: field.key_place.clone(),
             backend_queue_timeout,
+            members,
             pool: named.and(pool),
         }
     }
@@ -143,10 +148,20 @@ impl Pool {
         self.affinity.can_be_given_anew()
     }
 
-    fn read(section: &Section<'_>, name: &str, admission: PoolAdmission) -> Result<Self, Reported> {
+    fn read(
+        section: &Section<'_>,
+        name: &str,
+        admission: PoolAdmission,
+        places: &mut Vec<Spanned<BackendAddress>>,
+    ) -> Result<Self, Reported> {
         // Everything is read before the first fault ends it, so that every fault is told.
         let backends = members(section);
         let sound = backends.as_deref().unwrap_or_default();
+        places.extend(
+            sound
+                .iter()
+                .map(|backend| Spanned::new(backend.span(), backend.get_ref().address.clone())),
+        );
         let balance = section.or("balance", balance, Balance::default());
         let affinity = section.or("affinity", Affinity::read, Affinity::None);
         let slow_start = slow_start(section);

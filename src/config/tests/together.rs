@@ -165,3 +165,19 @@ fn a_handshake_may_take_as_long_as_its_connection() {
     valid(&least_and("[timeouts]\nhandshake = \"5s\""));
     only(&least_and("[timeouts]\nconnect = 11\nhandshake = \"4s\""));
 }
+
+#[test]
+fn a_backend_is_none_of_our_own_listeners() {
+    for backend in ["127.0.0.1:8080", "localhost:8080", "http://0.0.0.0:8080"] {
+        let text = backends(&format!("[\"{backend}\"]"), "");
+        refuses(&text, &format!("\"{backend}\""), &["this proxy itself"]);
+    }
+    let everywhere = |backend: &str| {
+        let text = backends(&format!("[\"{backend}\"]"), "");
+        text.replace("127.0.0.1:8080", "0.0.0.0:8080")
+    };
+    let text = everywhere("127.0.0.9:8080");
+    refuses(&text, "\"127.0.0.9:8080\"", &["this proxy itself"]);
+    valid(&everywhere("192.0.2.1:8080"));
+    valid(&everywhere("127.0.0.1:8081"));
+}
