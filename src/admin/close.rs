@@ -13,7 +13,7 @@ use super::{
 use crate::{
     tunnel::{
         Cause,
-        registry::{CloseOrder, Description, Handle},
+        registry::{CloseOrder, Handle, Sketch},
     },
     websocket::CloseCode,
 };
@@ -62,9 +62,9 @@ struct Terms {
 }
 
 fn close_all(office: &Office, wish: &CloseSome, terms: Terms) -> Answer {
-    let is_meant = |tunnel: &Description| wish.means(tunnel) && tunnel.age >= terms.age;
+    let is_meant = |tunnel: &Sketch<'_>| wish.means(tunnel) && tunnel.age >= terms.age;
     let mut tunnels = office.control.registry().served_by(|_| true);
-    tunnels.retain(|tunnel| tunnel.describe().is_some_and(|own| is_meant(&own)));
+    tunnels.retain(|tunnel| tunnel.look(is_meant) == Some(true));
     begin(office, tunnels, terms.order, terms.over)
 }
 
@@ -162,11 +162,11 @@ impl CloseSome {
     }
 
     /// But for their age.
-    fn means(&self, tunnel: &Description) -> bool {
+    fn means(&self, tunnel: &Sketch<'_>) -> bool {
         let is = |wanted: &Option<String>, own: &str| wanted.as_deref().is_none_or(|w| w == own);
-        is(&self.route, &tunnel.route)
-            && is(&self.pool, &tunnel.pool)
-            && is(&self.backend, &tunnel.backend)
+        is(&self.route, tunnel.route)
+            && is(&self.pool, tunnel.pool)
+            && is(&self.backend, tunnel.backend)
             && self.client.is_none_or(|client| client == tunnel.client)
     }
 }

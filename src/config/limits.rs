@@ -15,7 +15,10 @@ use super::{
 pub struct Limits {
     /// Client connections in all; `None` is no limit but the system's. Default: none.
     pub connections: Option<NonZeroUsize>,
-    /// Bytes of a request's head. Default: 64 KiB. 8 KiB to 1 MiB.
+    /// Bytes of a request's target: its path and query. Default: 8 KiB. 256 B to 64,000 B, which is
+    /// about as much as can be read.
+    pub uri: usize,
+    /// Bytes of a request's head. Default: 16 KiB. 8 KiB to 1 MiB.
     pub request_head: usize,
     /// Header fields of a request. Default: 100. 1 to 1000.
     pub request_headers: usize,
@@ -33,9 +36,11 @@ impl Limits {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, Reported> {
         let heads = ByteSize::kib(8)..=ByteSize::mib(1);
         let answers = ByteSize::kib(8)..=ByteSize::mib(16);
+        let targets = ByteSize::b(256)..=ByteSize::b(64_000);
         Ok(Self {
             connections: section.or("connections", |field| positive(field).map(Some), None),
-            request_head: section.or("request_head", |field| size(field, heads), 64 * 1024),
+            uri: section.or("uri", |field| size(field, targets), 8 * 1024),
+            request_head: section.or("request_head", |field| size(field, heads), 16 * 1024),
             request_headers: section.or("request_headers", |field| integer(field, 1..=1000), 100),
             response_head: section.or("response_head", |field| size(field, answers), 256 * 1024),
             response_headers: section.or(

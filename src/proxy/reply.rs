@@ -34,6 +34,9 @@ pub(super) enum Rejection {
     /// The request has come through this proxy before.
     #[error("the request has come through this proxy before: a backend leads back here")]
     Loop,
+    /// The request's target is longer than any that is served.
+    #[error("a target that is too long")]
+    UriTooLong,
     /// The request names a transfer coding that we do not speak.
     #[error("a transfer coding other than chunked")]
     TransferCoding,
@@ -116,6 +119,7 @@ impl Rejection {
         match self {
             Self::BadOffer(BadOffer::Version) => StatusCode::UPGRADE_REQUIRED,
             Self::BadRequest(_) | Self::BadPath(_) | Self::BadOffer(_) => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -147,6 +151,7 @@ impl Rejection {
                 "bad_request"
             }
             Self::Loop => "loop",
+            Self::UriTooLong => "uri_too_long",
             Self::BodyTimedOut => "body_timed_out",
             Self::BadOffer(_) => "bad_offer",
             Self::NoRoute => "no_route",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, request};
+use http::{Request, Response, Uri, request};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
@@ -98,7 +98,7 @@ impl Terms {
     ) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let keeps_body_back = headers::expects_continue(&parts.headers) && !body.is_end_stream();
-        let target = Target::of(&parts);
+        let target = bounded(&parts.uri, self.limits.uri).and_then(|()| Target::of(&parts));
         let client = Client::new(
             connection.peer,
             connection.over_tls,
@@ -180,6 +180,19 @@ impl Terms {
 /// The element of `Via` that `config` asks for.
 fn via(config: &Config, token: u64) -> Option<Via> {
     config.server.via.as_ref().map(|name| Via::new(name, token))
+}
+
+/// # Errors
+/// If a target has more than `most` bytes.
+fn bounded(target: &Uri, most: usize) -> Result<(), Rejection> {
+    let path = target
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    let elsewhere = target.authority().map_or(0, |host| host.as_str().len());
+    if path + elsewhere > most {
+        return Err(Rejection::UriTooLong);
+    }
+    Ok(())
 }
 
 /// Our own response to a request that no backend has answered.

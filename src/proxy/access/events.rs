@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use http::StatusCode;
 use tracing::info;
 
-use super::{Record, TARGET, record::Asked};
+use super::{MOST_OF_METHOD, Record, TARGET, cut, record::Asked};
 use crate::{
     pool::backend::Backend,
     proxy::counts::{Ending, RouteCounts},
@@ -91,7 +91,7 @@ impl Record {
             info!(
                 target: TARGET,
                 client = %asked.client,
-                method = %asked.method,
+                method = %cut(asked.method.as_str(), MOST_OF_METHOD),
                 host = asked.host,
                 path = asked.path,
                 query = asked.query,

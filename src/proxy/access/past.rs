@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
-    AccessLog, Record,
+    AccessLog, MOST, MOST_OF_HOST, Record, cut,
     record::{Asked, Service, millis},
 };
 use crate::{
@@ -60,9 +60,13 @@ impl AccessLog {
             asked: Box::new(Asked {
                 client: asked.client,
                 method: Method::GET,
-                host: asked.host.clone(),
-                path: asked.path.clone(),
-                query: asked.query.clone().filter(|_| self.with_query),
+                host: cut(&asked.host, MOST_OF_HOST).into(),
+                path: cut(&asked.path, MOST).into(),
+                query: asked
+                    .query
+                    .as_deref()
+                    .filter(|_| self.with_query)
+                    .map(|query| cut(query, MOST).into()),
             }),
             is_logged: self.is_wanted,
             is_handshake: AtomicBool::new(true),

@@ -18,7 +18,7 @@ use crate::{
         counts::RouteCounts,
         route::{Label, Route},
     },
-    tunnel::registry::{Description, RouteId, Subject},
+    tunnel::registry::{RouteId, Sketch, Subject},
 };
 
 /// What access events say of a request or of the tunnel that it became.
@@ -164,17 +164,19 @@ impl Subject for Record {
         self.asked.client
     }
 
-    fn describe(&self) -> Description {
-        Description {
+    fn show(&self, look: &mut dyn FnMut(&Sketch<'_>)) {
+        let backend = self.backend.lock().expect("no holder panics");
+        let backend = backend.as_ref().map(|service| Arc::clone(&service.backend));
+        look(&Sketch {
             client: self.asked.client,
-            host: self.asked.host.to_string(),
-            path: self.asked.path.to_string(),
-            route: self.route_name().unwrap_or_default().to_owned(),
-            pool: self.pool_name().unwrap_or_default().to_owned(),
-            backend: self.backend_name().unwrap_or_default(),
+            host: &self.asked.host,
+            path: &self.asked.path,
+            route: self.route_name().unwrap_or_default(),
+            pool: self.pool_name().unwrap_or_default(),
+            backend: backend.as_ref().map_or("", |backend| backend.name()),
             affinity: self.affinity().name(),
             age: self.arrived.elapsed(),
-        }
+        });
     }
 }
 

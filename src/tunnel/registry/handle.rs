@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Description,
+    Description, Sketch,
     live::{Live, Order},
     routes::RouteId,
 };
@@ -46,8 +46,16 @@ impl Handle {
     /// What the tunnel was opened for, if that was said.
     #[must_use]
     pub fn describe(&self) -> Option<Description> {
-        let subject = self.live.subject.as_ref();
-        subject.map(|subject| subject.describe())
+        self.look(|sketch| Description::from(sketch))
+    }
+
+    /// What `look` makes of what the tunnel was opened for, if that was said.
+    pub fn look<R>(&self, look: impl FnOnce(&Sketch<'_>) -> R) -> Option<R> {
+        let subject = self.live.subject.as_ref()?;
+        let mut look = Some(look);
+        let mut seen = None;
+        subject.show(&mut |sketch| seen = look.take().map(|look| look(sketch)));
+        seen
     }
 
     /// Where the client comes from, if that is known.

@@ -23,7 +23,7 @@ pub use self::{
     live::{CloseOrder, Order},
     place::{FormerPlace, Place},
     routes::RouteId,
-    subject::{Description, Subject},
+    subject::{Description, Sketch, Subject},
     told::ToldTotals,
 };
 use self::{live::Live, routes::Names, told::Told};
