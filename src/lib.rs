@@ -51,6 +51,9 @@ pub mod websocket;
 // Starts tasks again that have panicked, and counts that.
 pub mod supervision;
 
+// Knows which addresses are one client, and counts what each has.
+pub mod clients;
+
 // Counts, at next to no cost.
 pub mod metrics;
 

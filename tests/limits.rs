@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{future::join_all, poll};
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::support::{Backend, Client, Folder, Proxy, Raw, echo_cluster};
+use crate::support::{Backend, Client, Folder, Proxy, Raw, echo_cluster, naming_cluster};
 
 /// Long enough to be served if nothing is in the way.
 const A_WHILE: Duration = Duration::from_secs(2);
@@ -152,6 +152,176 @@ async fn a_process_without_files_left_waits_for_some_and_serves_again() {
     let log = process.stop().await;
     let warnings = log.iter().filter(|line| line.contains("cannot accept"));
     assert_eq!(warnings.count(), 1, "{log:#?}");
+}
+
+#[tokio::test]
+async fn a_client_has_its_share_of_connections_over_all_listeners_and_others_have_theirs() {
+    let backend = Backend::echo().await;
+    let proxy = Proxy::with_config(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npool = \"main\"\n[pool.main]\nbackends = [\"{}\"]\n\
+         [limits]\nconnections_per_client = 2",
+        backend.address
+    ))
+    .await;
+    let first = Client::connect(proxy.addresses[0], "/", &[]).await;
+    let mut second = Client::connect(proxy.addresses[1], "/", &[]).await;
+
+    let mut third = Raw::new(TcpStream::connect(proxy.addresses[1]).await.unwrap());
+    assert_eq!(third.rest().await, b"");
+    assert_eq!(proxy.control.listeners()[1].1.refused, 1);
+    let mut other = proxy.raw_from([127, 0, 0, 2]).await;
+    other.open_websocket().await;
+    assert_eq!(second.echo("still here").await, "still here");
+    drop(first);
+    while proxy.control.connections().open > 2 {
+        tokio::task::yield_now().await;
+    }
+    Client::connect(proxy.addresses[0], "/", &[]).await;
+}
+
+#[tokio::test]
+async fn trusted_proxies_may_have_any_number_of_connections() {
+    let backends = echo_cluster(1).await;
+    let proxy = Proxy::fronting(&backends)
+        .config("[limits]\nconnections_per_client = 1")
+        .config("[server]\ntrusted_proxies = [\"127.0.0.1\"]")
+        .start()
+        .await;
+    let _clients = [proxy.connect().await, proxy.connect().await];
+}
+
+#[tokio::test]
+async fn a_client_has_its_share_of_tunnels_and_is_told_when_it_has_more() {
+    let backends = echo_cluster(1).await;
+    let proxy = Proxy::fronting(&backends)
+        .config("[limits]\ntunnels_per_client = 1")
+        .start()
+        .await;
+    let first = proxy.connect().await;
+    let mut second = proxy.raw().await;
+    second.ask_for_websocket("/").await;
+    let head = second.head().await;
+    assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
+    assert!(head.contains("retry-after"), "{head}");
+    let mut other = proxy.raw_from([127, 0, 0, 2]).await;
+    other.open_websocket().await;
+    drop(first);
+    while proxy.registry.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    loop {
+        let mut again = proxy.raw().await;
+        again.ask_for_websocket("/").await;
+        if again.head().await.starts_with("HTTP/1.1 101 ") {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn little_is_kept_of_a_long_path_while_its_tunnel_lives() {
+    let backends = echo_cluster(1).await;
+    let proxy = Proxy::fronting(&backends)
+        .config("[limits]\nuri = 64000\nrequest_head = \"128KiB\"")
+        .start()
+        .await;
+    let path = format!("/{}", "é".repeat(31_000));
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = proxy.raw().await;
+        client.open_websocket_at(&path).await;
+        clients.push(client);
+    }
+    let tunnels = proxy.registry.served_by(|_| true);
+    assert_eq!(tunnels.len(), clients.len());
+    for tunnel in tunnels {
+        let kept = tunnel.describe().unwrap().path;
+        assert!(kept.len() < 600 && kept.ends_with('…'), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_long_gets_414() {
+    let backends = echo_cluster(1).await;
+    let proxy = Proxy::fronting(&backends).start().await;
+    let fits = format!("/{}", "x".repeat(8 * 1024 - 1));
+    assert_ne!(proxy.get(&fits).await.status, 414);
+    assert_eq!(proxy.get(&format!("{fits}x")).await.status, 414);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_gets_413_whether_it_says_so_or_not() {
+    let (backend, mut served) = Backend::played().await;
+    let proxy = Proxy::fronting([&backend])
+        .config("[limits]\nrequest_body = 10")
+        .start()
+        .await;
+    let mut client = proxy.raw().await;
+    let head = "POST / HTTP/1.1\r\nHost: test\r\n";
+    client
+        .send(format!(
+            "{head}Expect: 100-continue\r\nContent-Length: 11\r\n\r\n"
+        ))
+        .await;
+    let refused = client.head().await;
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+
+    let mut client = proxy.raw().await;
+    client
+        .send(format!(
+            "{head}Transfer-Encoding: chunked\r\n\r\n6\r\nsix of\r\n"
+        ))
+        .await;
+    let mut backend = served.recv().await.unwrap();
+    assert!(backend.head().await.starts_with("POST / "));
+    client.send("5\r\n11 in\r\n").await;
+    let refused = client.head().await;
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_backend_with_as_many_requests_as_it_may_have_is_passed_over() {
+    let (one, mut to_one) = Backend::played().await;
+    let (other, mut to_other) = Backend::played().await;
+    let proxy = Proxy::fronting([&one, &other])
+        .pool("max_requests = 1")
+        .start()
+        .await;
+    let get = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    let (mut first, mut second) = (proxy.raw().await, proxy.raw().await);
+    first.send(get).await;
+    second.send(get).await;
+    let _under_way = (to_one.recv().await.unwrap(), to_other.recv().await.unwrap());
+    let mut third = proxy.raw().await;
+    third.send(get).await;
+    let head = third.head().await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("retry-after"), "{head}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_requests_have_a_rate_for_each_client_and_for_a_pool() {
+    let backends = naming_cluster(1).await;
+    for (pool, rest, status) in [
+        (
+            "",
+            "[admission.client]\nrequest_rate = 1\nrequest_burst = 2",
+            429,
+        ),
+        (
+            "[pool.main.admission]\nrequest_rate = 1\nrequest_burst = 2",
+            "",
+            503,
+        ),
+    ] {
+        let proxy = Proxy::fronting(&backends).pool(pool).config(rest);
+        let proxy = proxy.start().await;
+        for _ in 0..2 {
+            assert_eq!(proxy.get("/").await.status, 200);
+        }
+        assert_eq!(proxy.get("/").await.status, status);
+    }
 }
 
 /// A proxy with two listeners, of which the first takes one connection at a time.

@@ -15,25 +15,31 @@ use super::{
     values::{MANY, duration, integer, positive, seconds},
 };
 
-/// `[admission]`: how many handshakes the proxy lets in.
+/// `[admission]`: how many handshakes and plain requests the proxy lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     /// All handshakes.
     pub all: Gate,
     /// `client`: those of each client address.
     pub client: Gate,
+    /// All plain requests.
+    pub requests: Gate,
+    /// Plain requests of each client address.
+    pub client_requests: Gate,
     /// After what time at least whoever is refused is asked to come back, and at most after twice
     /// that. Default: 5 s. At least 1 s.
     pub retry_after: Duration,
 }
 
-/// `[pool.NAME.admission]`: how many handshakes a pool lets in.
+/// `[pool.NAME.admission]`: how many handshakes and plain requests a pool lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolAdmission {
     /// All handshakes to the pool.
     pub all: Gate,
     /// `backend`: those to each of its backends.
     pub backend: Gate,
+    /// All plain requests to the pool.
+    pub requests: Gate,
 }
 
 /// What a gate lets in, and who may wait at it. Unless something is written it lets everybody in.
@@ -75,6 +81,14 @@ struct Written {
     queue_timeout: Option<Spanned<Duration>>,
 }
 
+/// The gates among the keys of a section.
+#[derive(Debug, Clone)]
+struct Gates {
+    handshakes: Option<Written>,
+    /// That of plain requests, where nobody waits.
+    requests: Option<Gate>,
+}
+
 /// What holds where nothing is written.
 #[derive(Debug, Clone, Copy)]
 struct Defaults {
@@ -96,14 +110,35 @@ const CLIENT: Defaults = Defaults {
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// What a rate is written with, and what it counts.
+#[derive(Debug, Clone, Copy)]
+struct RateKeys {
+    rate: &'static str,
+    burst: &'static str,
+    counted: &'static str,
+}
+
+const HANDSHAKES: RateKeys = RateKeys {
+    rate: "rate",
+    burst: "burst",
+    counted: "handshakes",
+};
+
+const REQUESTS: RateKeys = RateKeys {
+    rate: "request_rate",
+    burst: "request_burst",
+    counted: "plain requests",
+};
+
 const LIMITS: &str = "expected `rate` (handshakes a second) or `handshakes` (under way at once)";
-const A_RATE: &str = "expected `rate` beside it: handshakes a second";
 
 impl Default for Admission {
     fn default() -> Self {
         Self {
             all: Gate::open(CROWD),
             client: Gate::open(CLIENT),
+            requests: Gate::of_requests(None),
+            client_requests: Gate::of_requests(None),
             retry_after: RETRY_AFTER,
         }
     }
@@ -114,6 +149,7 @@ impl Default for PoolAdmission {
         Self {
             all: Gate::open(CROWD),
             backend: Gate::open(CROWD),
+            requests: Gate::of_requests(None),
         }
     }
 }
@@ -121,15 +157,20 @@ impl Default for PoolAdmission {
 impl Admission {
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
         field.table(|section| {
-            let all = Written::read(section, CROWD);
-            let client = section.optional("client", |field| Written::alone(field, CLIENT));
+            let all = Gates::read(section, CROWD);
+            let client = section.optional("client", Gates::of_client);
             let retry_after = section.optional("retry_after", seconds);
-            if let (Ok(None), Ok(None), Ok(None)) = (&all, &client, retry_after) {
+            if let (Ok(all), Ok(None), Ok(None)) = (&all, &client, retry_after)
+                && all.is_empty()
+            {
                 return Err(limits_nothing(section));
             }
+            let (all, client) = (all?, client?.unwrap_or(Gates::NONE));
             Ok(Self {
-                all: all?.map_or(Gate::open(CROWD), |written| written.gate),
-                client: client?.map_or(Gate::open(CLIENT), |written| written.gate),
+                all: all.handshakes(CROWD),
+                client: client.handshakes(CLIENT),
+                requests: all.requests(),
+                client_requests: client.requests(),
                 retry_after: retry_after?.unwrap_or(RETRY_AFTER),
             })
         })
@@ -147,15 +188,18 @@ impl PoolDraft {
 
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
         field.table(|section| {
-            let all = Written::read(section, CROWD);
+            let all = Gates::read(section, CROWD);
             let backend = section.optional("backend", |field| Written::alone(field, CROWD));
-            if let (Ok(None), Ok(None)) = (&all, &backend) {
+            if let (Ok(all), Ok(None)) = (&all, &backend)
+                && all.is_empty()
+            {
                 return Err(limits_nothing(section));
             }
-            let backend = backend?;
+            let (all, backend) = (all?, backend?);
             Ok(Self {
                 admission: PoolAdmission {
-                    all: all?.map_or(Gate::open(CROWD), |written| written.gate),
+                    all: all.handshakes(CROWD),
+                    requests: all.requests(),
                     backend: backend
                         .as_ref()
                         .map_or(Gate::open(CROWD), |written| written.gate),
@@ -173,6 +217,16 @@ impl Gate {
         self.rate.is_some() || self.handshakes.is_some()
     }
 
+    /// One that lets in as many plain requests, and has none of them wait.
+    fn of_requests(rate: Option<Rate>) -> Self {
+        Self {
+            rate,
+            handshakes: None,
+            queue: 0,
+            queue_timeout: QUEUE_TIMEOUT,
+        }
+    }
+
     /// One that lets everybody in.
     fn open(defaults: Defaults) -> Self {
         Self {
@@ -181,6 +235,46 @@ impl Gate {
             queue: defaults.queue,
             queue_timeout: QUEUE_TIMEOUT,
         }
+    }
+}
+
+impl Gates {
+    const NONE: Self = Self {
+        handshakes: None,
+        requests: None,
+    };
+
+    /// Those of clients, which are all there is in a section.
+    fn of_client(field: &Field<'_>) -> Result<Self, Reported> {
+        field.table(|section| {
+            let gates = Self::read(section, CLIENT)?;
+            if gates.is_empty() {
+                return Err(limits_nothing(section));
+            }
+            Ok(gates)
+        })
+    }
+
+    fn read(section: &Section<'_>, defaults: Defaults) -> Result<Self, Reported> {
+        let handshakes = Written::read(section, defaults);
+        let requests = Rate::read(section, defaults, REQUESTS);
+        Ok(Self {
+            handshakes: handshakes?,
+            requests: requests?.map(|rate| Gate::of_requests(Some(rate))),
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.handshakes.is_none() && self.requests.is_none()
+    }
+
+    fn handshakes(&self, defaults: Defaults) -> Gate {
+        let written = self.handshakes.as_ref();
+        written.map_or(Gate::open(defaults), |written| written.gate)
+    }
+
+    fn requests(&self) -> Gate {
+        self.requests.unwrap_or(Gate::of_requests(None))
     }
 }
 
@@ -195,7 +289,7 @@ impl Written {
 
     /// The gate among the keys of a section; `None` if there is nothing of it.
     fn read(section: &Section<'_>, defaults: Defaults) -> Result<Option<Self>, Reported> {
-        let rate = Rate::read(section, defaults);
+        let rate = Rate::read(section, defaults, HANDSHAKES);
         let handshakes = section.optional("handshakes", positive);
         let queue = section.optional("queue", |field| {
             field.placed(|field| integer(field, 0..=MANY))
@@ -232,16 +326,27 @@ impl Written {
 }
 
 impl Rate {
-    fn read(section: &Section<'_>, defaults: Defaults) -> Result<Option<Self>, Reported> {
-        let per_second = section.optional("rate", |field| count(field, 1_000_000));
-        let burst = section.optional("burst", |field| {
+    fn read(
+        section: &Section<'_>,
+        defaults: Defaults,
+        keys: RateKeys,
+    ) -> Result<Option<Self>, Reported> {
+        let per_second = section.optional(keys.rate, |field| count(field, 1_000_000));
+        let burst = section.optional(keys.burst, |field| {
             field.placed(|field| count(field, u32::MAX))
         });
         match (per_second?, burst?) {
             (None, None) => Ok(None),
             (None, Some(burst)) => {
-                let problem = Problem::at(burst.span(), "`burst` has no meaning without `rate`");
-                Err(section.reading.report(problem.expecting(A_RATE)))
+                let RateKeys {
+                    rate,
+                    burst: written,
+                    counted,
+                } = keys;
+                let message = format!("`{written}` has no meaning without `{rate}`");
+                let expected = format!("expected `{rate}` beside it: {counted} a second");
+                let problem = Problem::at(burst.span(), message).expecting(expected);
+                Err(section.reading.report(problem))
             }
             (Some(per_second), burst) => {
                 let default = NonZeroU32::new(per_second.get() / defaults.burst_divisor);

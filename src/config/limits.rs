@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 use bytesize::ByteSize;
 
 use super::{
+    field::Field,
     reading::Reported,
     section::Section,
-    values::{MANY, boolean, integer, positive, size},
+    values::{MANY, boolean, integer, or_off, positive, size},
 };
 
 /// `[limits]`: how much of everything is allowed at once.
@@ -20,6 +21,12 @@ pub struct Limits {
     pub uri: usize,
     /// Bytes of a request's head. Default: 16 KiB. 8 KiB to 1 MiB.
     pub request_head: usize,
+    /// Bytes of a request's body; `None` is no limit. Default: none. Up to 1 TiB.
+    pub request_body: Option<u64>,
+    /// Client connections of one address; `None` is no limit. Default: none.
+    pub connections_per_client: Option<NonZeroUsize>,
+    /// Tunnels of one client; `None` is no limit. Default: none.
+    pub tunnels_per_client: Option<NonZeroUsize>,
     /// Header fields of a request. Default: 100. 1 to 1000.
     pub request_headers: usize,
     /// Bytes of the head of a backend's answer. Default: 256 KiB. 8 KiB to 16 MiB.
@@ -37,10 +44,14 @@ impl Limits {
         let heads = ByteSize::kib(8)..=ByteSize::mib(1);
         let answers = ByteSize::kib(8)..=ByteSize::mib(16);
         let targets = ByteSize::b(256)..=ByteSize::b(64_000);
+        let per_client = |key| section.or(key, |field| or_off(field, positive), None);
         Ok(Self {
             connections: section.or("connections", |field| positive(field).map(Some), None),
             uri: section.or("uri", |field| size(field, targets), 8 * 1024),
             request_head: section.or("request_head", |field| size(field, heads), 16 * 1024),
+            request_body: section.or("request_body", body, None),
+            connections_per_client: per_client("connections_per_client"),
+            tunnels_per_client: per_client("tunnels_per_client"),
             request_headers: section.or("request_headers", |field| integer(field, 1..=1000), 100),
             response_head: section.or("response_head", |field| size(field, answers), 256 * 1024),
             response_headers: section.or(
@@ -52,4 +63,11 @@ impl Limits {
             underscores: section.or("underscores", boolean, false),
         })
     }
+}
+
+/// The most bytes of a request's body; `None` is no limit.
+pub(super) fn body(field: &Field<'_>) -> Result<Option<u64>, Reported> {
+    let sizes = ByteSize::b(1)..=ByteSize::tib(1);
+    let most = or_off(field, |field| size(field, sizes))?;
+    Ok(most.map(|most| most as u64))
 }

@@ -140,23 +140,6 @@ impl Config {
         whole::read(text, origin, &Surroundings::real(base))
             .map_err(|problems| Problems::new(origin, text, problems))
     }
-
-    /// What is allowed and yet dangerous, a sentence each.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let pools = self.pools.iter();
-        let unverified = pools.filter(|pool| {
-            let tls = pool.tls.as_ref();
-            tls.is_some_and(|tls| tls.authorities.is_none())
-        });
-        let warning = |pool: &Pool| {
-            format!(
-                "pool `{}`: with tls.verify = \"off\" whoever is on the way may pose as its backends",
-                pool.name
-            )
-        };
-        unverified.map(warning).collect()
-    }
 }
 
 /// Why there is no configuration.

@@ -11,6 +11,7 @@ use super::{
     field::Field,
     host::{HostPattern, host_header},
     keepalive::{self, Keepalive},
+    limits::body,
     path,
     protocols::Protocols,
     reading::Reported,
@@ -42,6 +43,9 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// How a client hears that its handshake is refused for now. Default: by the status.
     pub refusal: Refusal,
+    /// `request_body`: bytes of a request's body; `None` inside is no limit. Default: that of
+    /// `[limits]`.
+    pub request_body: Option<Option<u64>>,
     /// `on_backend_loss`, with `reconnect_buffer`: what becomes of a tunnel that has lost its
     /// backend. Default: it is closed.
     pub on_backend_loss: OnBackendLoss,
@@ -82,6 +86,7 @@ pub(super) struct Draft {
     set_host: Result<Option<HeaderValue>, Reported>,
     upgrades: Result<Option<Protocols>, Reported>,
     refusal: Refusal,
+    request_body: Option<Option<u64>>,
     on_backend_loss: OnBackendLoss,
 }
 
@@ -109,6 +114,7 @@ impl Draft {
                 |field| one_of(field, &REFUSALS),
                 Refusal::default(),
             ),
+            request_body: section.or("request_body", |field| body(field).map(Some), None),
             on_backend_loss: on_backend_loss(section),
         }
     }
@@ -124,6 +130,7 @@ impl Draft {
             upgrades: self.upgrades?.unwrap_or_default(),
             timeouts: self.timeouts.timeouts(),
             refusal: self.refusal,
+            request_body: self.request_body,
             on_backend_loss: self.on_backend_loss,
         })
     }

@@ -18,6 +18,9 @@ pub struct Timeouts {
     /// From when a client's connection could bring a request to the end of that request's head: how
     /// long an idle connection is kept, and how long a slow client may take. Default: 60 s.
     pub request_head: Duration,
+    /// Each 4 KiB of a request's body, as far as the client is waited for; `None` is no limit.
+    /// Default: 60 s.
+    pub request_body: Option<Duration>,
     /// An idle connection kept to a backend for the next request. Default: 60 s.
     pub backend_idle: Duration,
     /// A connection to a backend, its TLS handshake included. Default: 5 s.
@@ -53,6 +56,7 @@ pub struct Timeouts {
 pub(super) struct Draft {
     tls_handshake: Duration,
     request_head: Duration,
+    request_body: Option<Duration>,
     backend_idle: Duration,
     half_closed: Option<Duration>,
     connect: Setting<Duration>,
@@ -73,6 +77,7 @@ impl Draft {
         Self {
             tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(60),
+            request_body: Some(Duration::from_secs(60)),
             backend_idle: Duration::from_secs(60),
             half_closed: Some(Duration::from_secs(10)),
             connect: seconds(5),
@@ -93,6 +98,11 @@ impl Draft {
         Self {
             tls_handshake: section.or("tls_handshake", duration, default.tls_handshake),
             request_head: section.or("request_head", duration, default.request_head),
+            request_body: section.or(
+                "request_body",
+                |field| or_off(field, duration),
+                default.request_body,
+            ),
             backend_idle: section.or("backend_idle", duration, default.backend_idle),
             half_closed: section.or(
                 "half_closed",
@@ -165,6 +175,7 @@ impl Draft {
         Timeouts {
             tls_handshake: self.tls_handshake,
             request_head: self.request_head,
+            request_body: self.request_body,
             backend_idle: self.backend_idle,
             half_closed: self.half_closed,
             connect: *self.connect,

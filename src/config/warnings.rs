@@ -1,14 +1,25 @@
 //! What is allowed, and may yet not be meant.
 
-use super::{Admin, Config};
+use super::{Admin, Config, Pool};
 
 impl Config {
     /// What whoever runs the proxy should know before he relies on it, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let of_admin = token_in_the_clear(&self.admin);
-        of_admin.into_iter().collect()
+        let of_pools = self.pools.iter().filter_map(unverified);
+        of_admin.into_iter().chain(of_pools).collect()
     }
+}
+
+fn unverified(pool: &Pool) -> Option<String> {
+    let is_unverified = pool.tls.as_ref()?.authorities.is_none();
+    is_unverified.then(|| {
+        format!(
+            "pool `{}`: with tls.verify = \"off\" whoever is on the way may pose as its backends",
+            pool.name
+        )
+    })
 }
 
 fn token_in_the_clear(admin: &Admin) -> Option<String> {

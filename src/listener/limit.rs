@@ -20,6 +20,7 @@ pub struct Limit {
     freed: Notify,
     accepted: Counter,
     held_back: Counter,
+    refused: Counter,
 }
 
 /// How many connections there are, and what became of those that came.
@@ -33,6 +34,8 @@ pub struct Connections {
     pub accepted: u64,
     /// How many of these had to wait, since as many were open as may be.
     pub held_back: u64,
+    /// How many were closed at once, since their clients had as many as they may.
+    pub refused: u64,
 }
 
 /// A connection's place in a limit, kept until dropped.
@@ -51,6 +54,7 @@ impl Limit {
             freed: Notify::new(),
             accepted: Counter::default(),
             held_back: Counter::default(),
+            refused: Counter::default(),
         };
         limit.set(most);
         Arc::new(limit)
@@ -72,12 +76,18 @@ impl Limit {
             most: (most < usize::MAX).then_some(most),
             accepted: self.accepted.value(),
             held_back: self.held_back.value(),
+            refused: self.refused.value(),
         }
     }
 
     /// A connection that has a place in it was accepted.
     pub(super) fn has_accepted(&self) {
         self.accepted.add(1);
+    }
+
+    /// A connection was refused for its client's sake.
+    pub(super) fn record_refusal(&self) {
+        self.refused.add(1);
     }
 
     /// A place, if there is one.

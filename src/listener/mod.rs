@@ -1,5 +1,6 @@
 //! Bind, accept, limits.
 
+mod fair;
 mod inherited;
 mod limit;
 mod socket;
@@ -22,6 +23,7 @@ use tokio::{
 use tracing::{info, warn};
 
 pub use self::{
+    fair::PerClient,
     inherited::Inherited,
     limit::{Connections, Limit},
 };
@@ -29,7 +31,10 @@ use self::{
     limit::Place,
     socket::{adopt, listen},
 };
-use crate::config;
+use crate::{
+    clients::{Full, Share},
+    config,
+};
 
 /// How long to wait for files or memory to come free before trying to accept again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -43,8 +48,16 @@ const SAID_AGAIN: Duration = Duration::from_secs(60);
 pub struct Listener {
     socket: TcpListener,
     /// A client that was accepted and waits for a place in the limits.
-    waiting: Mutex<Option<(TcpStream, SocketAddr)>>,
+    waiting: Mutex<Option<Waiting>>,
     shared: Arc<Shared>,
+}
+
+/// A client that was accepted, and its share of all connections, if that is counted.
+#[derive(Debug)]
+struct Waiting {
+    socket: TcpStream,
+    peer: SocketAddr,
+    share: Option<Share>,
 }
 
 /// What the listeners of an address have in common.
@@ -53,7 +66,9 @@ struct Shared {
     address: SocketAddr,
     /// Its own, and that of all listeners.
     limits: [Arc<Limit>; 2],
+    clients: Arc<PerClient>,
     said_full: Said,
+    said_greedy: Said,
     said_short: Said,
 }
 
@@ -75,7 +90,19 @@ pub struct Accepted {
 /// A connection's place in the limits, kept until dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _places: [Option<Place>; 2],
+    _held: Held,
+}
+
+/// What a permit holds: every tunnel has one, so what few need is kept apart.
+#[derive(Debug)]
+enum Held {
+    Places {
+        _own: Option<Place>,
+        _total: Place,
+    },
+    WithShare {
+        _all: Box<(Option<Place>, Place, Share)>,
+    },
 }
 
 /// An address that cannot be accepted on.
@@ -91,13 +118,14 @@ pub struct BindError {
 impl Listener {
     /// Begins to listen as configured, once for each of the workers with these runtimes, or on the
     /// sockets that were inherited for the address: however many they are, the workers take turns.
-    /// Connections count in `total` too.
+    /// Connections count in `total` too, and those of each client in `clients`.
     ///
     /// # Errors
     /// If the system does not let us.
     pub fn bind<'w>(
         config: &config::Listener,
         total: &Arc<Limit>,
+        clients: &Arc<PerClient>,
         workers: impl ExactSizeIterator<Item = &'w Handle> + Clone,
         inherited: &mut Inherited,
     ) -> Result<Vec<Self>, BindError> {
@@ -114,7 +142,9 @@ impl Listener {
         let shared = Arc::new(Shared {
             address: address.unwrap_or(config.address),
             limits: [Limit::new(config.max_connections), Arc::clone(total)],
+            clients: Arc::clone(clients),
             said_full: Said::default(),
+            said_greedy: Said::default(),
             said_short: Said::default(),
         });
         let listeners = sockets
@@ -143,27 +173,32 @@ impl Listener {
         &self.shared.limits[0]
     }
 
-    /// A place for a connection to its address that was accepted elsewhere, whatever the limits.
+    /// A place for a connection of `peer` to its address that was accepted elsewhere, whatever the
+    /// limits.
     #[must_use]
-    pub fn permit_beyond(&self) -> Permit {
-        let [own, total] = &self.shared.limits;
-        Permit {
-            _places: [own, total].map(|limit| Some(limit.place_beyond())),
-        }
+    pub fn permit_beyond(&self, peer: Option<SocketAddr>) -> Permit {
+        let share = peer.and_then(|peer| self.shared.clients.take_beyond(peer.ip()));
+        self.shared.permit_beyond(share)
     }
 
     /// A client that was accepted and waits for a place in the limits: it gets one beyond them. For
     /// whoever accepts nobody any more.
     pub fn accepted(&self) -> Option<Accepted> {
-        let (socket, peer) = self.waiting().take()?;
-        Some(self.shared.accepted(socket, peer, self.permit_beyond()))
+        let Waiting {
+            socket,
+            peer,
+            share,
+        } = self.waiting().take()?;
+        let permit = self.shared.permit_beyond(share);
+        Some(self.shared.accepted(socket, peer, permit))
     }
 
     /// A client that waits in the system's queue, if there is one. For whoever is about to close the
     /// listener, and all that is in its queue with it.
     pub fn accept_queued(&self) -> Option<Accepted> {
         let (socket, peer) = self.take_queued()?;
-        Some(self.shared.accepted(socket, peer, self.permit_beyond()))
+        let permit = self.permit_beyond(Some(peer));
+        Some(self.shared.accepted(socket, peer, permit))
     }
 
     /// The next client. While a limit is reached it waits, and those behind it in the system's
@@ -171,13 +206,14 @@ impl Listener {
     pub async fn accept(&self) -> Accepted {
         loop {
             if self.waiting().is_some() {
-                let permit = self.shared.permit().await;
-                if let Some((socket, peer)) = self.waiting().take() {
-                    return self.shared.accepted(socket, peer, permit);
+                let (own, total) = self.shared.places().await;
+                if let Some(client) = self.waiting().take() {
+                    let permit = Permit::new(Some(own), total, client.share);
+                    return self.shared.accepted(client.socket, client.peer, permit);
                 }
             }
             match self.socket.accept().await {
-                Ok(client) => *self.waiting() = Some(client),
+                Ok((socket, peer)) => *self.waiting() = self.shared.checked(socket, peer),
                 Err(error) if is_shortage(&error) => {
                     if self.shared.said_short.is_due() {
                         warn!(listener = %self.address(), %error, "cannot accept for now");
@@ -208,7 +244,7 @@ impl Listener {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<(TcpStream, SocketAddr)>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
         self.waiting.lock().expect("no holder panics")
     }
 }
@@ -218,9 +254,20 @@ impl Permit {
     /// `total` alone, whatever that limit is.
     #[must_use]
     pub fn of_none(total: &Arc<Limit>) -> Self {
-        Self {
-            _places: [None, Some(total.place_beyond())],
-        }
+        Self::new(None, total.place_beyond(), None)
+    }
+
+    fn new(own: Option<Place>, total: Place, share: Option<Share>) -> Self {
+        let held = match share {
+            None => Held::Places {
+                _own: own,
+                _total: total,
+            },
+            Some(share) => Held::WithShare {
+                _all: Box::new((own, total, share)),
+            },
+        };
+        Self { _held: held }
     }
 }
 
@@ -240,11 +287,33 @@ impl Shared {
         }
     }
 
-    async fn permit(&self) -> Permit {
-        let [own, total] = &self.limits;
-        Permit {
-            _places: [Some(self.place(own).await), Some(self.place(total).await)],
+    /// A client that was accepted, unless it has as many connections as it may.
+    fn checked(&self, socket: TcpStream, peer: SocketAddr) -> Option<Waiting> {
+        match self.clients.take(peer.ip()) {
+            Ok(share) => Some(Waiting {
+                socket,
+                peer,
+                share,
+            }),
+            Err(Full) => {
+                self.limits.iter().for_each(|limit| limit.record_refusal());
+                if self.said_greedy.is_due() {
+                    let listener = self.address;
+                    warn!(%listener, client = %peer.ip(), "a client has as many connections as it may: further ones are closed");
+                }
+                None
+            }
         }
+    }
+
+    fn permit_beyond(&self, share: Option<Share>) -> Permit {
+        let [own, total] = &self.limits;
+        Permit::new(Some(own.place_beyond()), total.place_beyond(), share)
+    }
+
+    async fn places(&self) -> (Place, Place) {
+        let [own, total] = &self.limits;
+        (self.place(own).await, self.place(total).await)
     }
 
     async fn place(&self, limit: &Arc<Limit>) -> Place {
@@ -298,7 +367,19 @@ mod tests {
         let workers: Vec<_> = iter::repeat_n(&here, workers).collect();
         let none = &mut Inherited::default();
         let total = &Limit::new(None);
-        Listener::bind(&config.listeners[0], total, workers.into_iter(), none)
+        let clients = &PerClient::new(None, &[]);
+        Listener::bind(
+            &config.listeners[0],
+            total,
+            clients,
+            workers.into_iter(),
+            none,
+        )
+    }
+
+    #[test]
+    fn a_permit_is_small() {
+        assert_eq!(size_of::<Permit>(), 2 * size_of::<usize>());
     }
 
     #[tokio::test]
@@ -318,7 +399,14 @@ mod tests {
         let workers = iter::once(&here).collect::<Vec<_>>();
         let total = Limit::new(None);
         let none = &mut Inherited::default();
-        let listeners = Listener::bind(&config.listeners[0], &total, workers.into_iter(), none);
+        let clients = PerClient::new(None, &[]);
+        let listeners = Listener::bind(
+            &config.listeners[0],
+            &total,
+            &clients,
+            workers.into_iter(),
+            none,
+        );
         let listener = &listeners.unwrap()[0];
         let _first = TcpStream::connect(listener.address()).await.unwrap();
         let _place = listener.accept().await;
@@ -354,7 +442,9 @@ mod tests {
             let workers: Vec<_> = iter::repeat_n(&here, workers).collect();
             let config = &config.listeners[0];
             let total = Limit::new(None);
-            let listeners = Listener::bind(config, &total, workers.into_iter(), &mut inherited);
+            let clients = PerClient::new(None, &[]);
+            let workers = workers.into_iter();
+            let listeners = Listener::bind(config, &total, &clients, workers, &mut inherited);
             let listeners = listeners.unwrap();
             assert_eq!(listeners.len(), sockets);
             assert_eq!(inherited.left().count(), 0);

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    admission::{Crowded, Entrance, Pass, Queue, Scope},
+    admission::{Crowded, Entrance, Kind, Pass, Queue, Scope},
     affinity::Hold,
     departures::Departures,
     health::Course,
@@ -92,6 +92,7 @@ impl Backend {
             slow_start: pool.slow_start,
             entrance: Arc::new(Entrance::new(
                 &pool.admission.backend,
+                Kind::Handshakes,
                 Scope::Backend,
                 format!("{} in {}", config.address, pool.name),
                 Arc::clone(&vitals.admission),
@@ -233,6 +234,12 @@ impl Backend {
         self.config.max_tunnels.map(NonZeroUsize::get)
     }
 
+    /// As many plain requests at once as it takes; `None` is no limit.
+    #[must_use]
+    pub fn max_requests(&self) -> Option<usize> {
+        self.config.max_requests.map(NonZeroUsize::get)
+    }
+
     /// Plain requests that it has now.
     #[must_use]
     pub fn requests(&self) -> usize {
@@ -248,7 +255,8 @@ impl Backend {
     /// Whether it may get one more of `used_for`.
     #[must_use]
     pub fn has_room(&self, used_for: Use) -> bool {
-        used_for == Use::Request || self.max_tunnels().is_none_or(|max| self.tunnels() < max)
+        let max = self.config.most(used_for);
+        max.is_none_or(|max| used_for.count(self).load(Relaxed) < max.get())
     }
 
     /// Whether a handshake with it would begin at `now` without waiting.
@@ -278,14 +286,22 @@ impl Backend {
     }
 }
 
+impl config::Backend {
+    /// How much of `used_for` it may have at once.
+    fn most(&self, used_for: Use) -> Option<NonZeroUsize> {
+        match used_for {
+            Use::Tunnel => self.max_tunnels,
+            Use::Request => self.max_requests,
+        }
+    }
+}
+
 impl Lease {
     /// A use of `backend`, if it has room.
     #[must_use]
     pub fn of(backend: &Arc<Backend>, used_for: Use) -> Option<Self> {
-        let max = match (used_for, backend.config.max_tunnels) {
-            (Use::Tunnel, Some(max)) => max.get(),
-            _ => usize::MAX,
-        };
+        let max = backend.config.most(used_for);
+        let max = max.map_or(usize::MAX, NonZeroUsize::get);
         let counted = used_for
             .count(backend)
             .fetch_update(Relaxed, Relaxed, |count| (count < max).then_some(count + 1));

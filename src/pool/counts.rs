@@ -34,6 +34,8 @@ pub(super) struct Counts {
     pub(super) tls: tls::Counts,
     /// What is counted at its entrance.
     pub(super) admission: Arc<admission::Counts>,
+    /// The same of plain requests.
+    pub(super) request_admission: Arc<admission::Counts>,
 }
 
 /// What was counted of a pool since the process has started.

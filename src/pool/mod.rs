@@ -35,7 +35,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use self::{
-    admission::{Crowded, Entrance, Pass, Queue, Scope},
+    admission::{Crowded, Entrance, Kind, Pass, Queue, Scope},
     affinity::{Affinity, Asker},
     backend::{Backend, BackendId, Lease, Use},
     balance::Balancer,
@@ -78,6 +78,8 @@ pub struct Pool {
     /// Whether its tunnels are rebalanced.
     rebalancing: Arc<watch::Sender<bool>>,
     entrance: Arc<Entrance>,
+    /// That of plain requests.
+    request_entrance: Arc<Entrance>,
     connector: Connector,
     health: Option<Health>,
     /// Sent to when the state of a member has changed, be it by an operator or by its checks.
@@ -125,9 +127,17 @@ impl Pool {
             health: means.health,
             entrance: Arc::new(Entrance::new(
                 &config.admission.all,
+                Kind::Handshakes,
                 Scope::Pool,
                 config.name.clone(),
                 Arc::clone(&counts.admission),
+            )),
+            request_entrance: Arc::new(Entrance::new(
+                &config.admission.requests,
+                Kind::Requests,
+                Scope::Pool,
+                config.name.clone(),
+                Arc::clone(&counts.request_admission),
             )),
             changes: Arc::default(),
             counts,
@@ -234,6 +244,20 @@ impl Pool {
         self.bounds.answers
     }
 
+    /// Lets a plain request in.
+    ///
+    /// # Errors
+    /// If too many come.
+    pub async fn admit_request(&self) -> Result<(), Crowded> {
+        self.request_entrance.enter().await.map(|_| ())
+    }
+
+    /// What became of the plain requests that came.
+    #[must_use]
+    pub fn request_queue(&self) -> Queue {
+        self.request_entrance.queue()
+    }
+
     /// Begins to select a backend for what `asker` wants to use it for.
     #[must_use]
     pub fn select(&self, asker: &Asker<'_>, used_for: Use) -> Selection<'_> {
@@ -277,6 +301,7 @@ impl Pool {
     pub fn forget_expired(&self) {
         self.affinity.forget_expired();
         self.entrance.settle();
+        self.request_entrance.settle();
         for backend in &self.backends {
             backend.idle().close_expired();
             backend.entrance().settle();

@@ -68,6 +68,9 @@ impl Pool {
         if config.admission.all == before.config.admission.all {
             pool.entrance = Arc::clone(&before.entrance);
         }
+        if config.admission.requests == before.config.admission.requests {
+            pool.request_entrance = Arc::clone(&before.request_entrance);
+        }
         Ok(pool)
     }
 

@@ -24,6 +24,7 @@ use super::{
     access::Record,
     headers,
     login::{Login, Logins},
+    pace::Pace,
 };
 use crate::pool::{
     backend::{Backend, Lease},
@@ -44,6 +45,27 @@ pub(super) struct Upload {
     incoming: Incoming,
     progress: Arc<Progress>,
     gate: Gate,
+    /// How much of it may still come; `None` is any.
+    left: Option<u64>,
+    pace: Option<Pace>,
+}
+
+/// What bounds a request's body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyBounds {
+    /// The most bytes that it may have; `None` is no limit.
+    pub(super) most: Option<u64>,
+    /// How long each piece of it may take; `None` is no limit.
+    pub(super) pace: Option<Duration>,
+}
+
+/// What is wrong with a body that its client has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum BodyFault {
+    #[error("the client's body is too large")]
+    TooLarge,
+    #[error("the client's body comes too slowly")]
+    TooSlow,
 }
 
 /// How a request's body gets on, for whoever waits for the backend's answer meanwhile.
@@ -52,6 +74,8 @@ pub(super) struct Progress {
     frames: AtomicUsize,
     waits_for_client: AtomicBool,
     is_broken: AtomicBool,
+    is_too_large: AtomicBool,
+    is_too_slow: AtomicBool,
 }
 
 /// What holds a body back until the backend asks for it: only then is the client asked too.
@@ -69,13 +93,40 @@ enum Gate {
 }
 
 impl Upload {
-    /// A body that says in `progress` how it gets on.
-    pub(super) fn new(incoming: Incoming, progress: Arc<Progress>) -> Self {
+    /// A body that says in `progress` how it gets on, and fails beyond those `bounds`.
+    pub(super) fn new(incoming: Incoming, progress: Arc<Progress>, bounds: BodyBounds) -> Self {
         Self {
             incoming,
             progress,
             gate: Gate::Open,
+            left: bounds.most,
+            pace: bounds.pace.map(Pace::new),
         }
+    }
+
+    /// Fails when the client has sent more than it may.
+    fn check_size(&mut self, bytes: usize) -> Result<(), BodyFault> {
+        let Some(left) = &mut self.left else {
+            return Ok(());
+        };
+        match left.checked_sub(bytes as u64) {
+            Some(less) => *left = less,
+            None => {
+                self.progress.is_too_large.store(true, Relaxed);
+                return Err(BodyFault::TooLarge);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails when the client has been too slow.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<BodyFault> {
+        let Some(pace) = &mut self.pace else {
+            return Poll::Pending;
+        };
+        ready!(pace.poll_over(cx));
+        self.progress.is_too_slow.store(true, Relaxed);
+        Poll::Ready(BodyFault::TooSlow)
     }
 
     /// Holds the body back until `asked` is told.
@@ -96,6 +147,16 @@ impl Progress {
     /// Whether more would be sent if the client had sent it.
     pub(super) fn waits_for_client(&self) -> bool {
         self.waits_for_client.load(Relaxed)
+    }
+
+    /// Whether more has come of it than may.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.is_too_large.load(Relaxed)
+    }
+
+    /// Whether it came too slowly.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.is_too_slow.load(Relaxed)
     }
 
     /// Whether the client has left amidst its body, or sent none that can be read.
@@ -147,7 +208,18 @@ impl Body for Upload {
         ready!(self.gate.poll_open(cx));
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
         self.progress.saw(&frame);
-        frame.map_ok(clean).map_err(BodyError::from)
+        match frame.map_ok(clean) {
+            Poll::Pending => self.poll_too_slow(cx).map(|fault| Some(Err(fault.into()))),
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(pace) = &mut self.pace {
+                    pace.heard(bytes);
+                }
+                let checked = self.check_size(bytes);
+                Poll::Ready(Some(checked.map(|()| frame).map_err(BodyError::from)))
+            }
+            Poll::Ready(ended) => Poll::Ready(ended.map(|frame| frame.map_err(BodyError::from))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{
     Exchange,
-    body::{Carrier, Download, Home, Progress, ReplyBody, Upload},
+    body::{BodyBounds, Carrier, Download, Home, Progress, ReplyBody, Upload},
     caching, headers,
     login::{self, Login},
     reply::Rejection,
@@ -59,9 +59,11 @@ impl Exchange<'_> {
         request: request::Parts,
         body: Incoming,
     ) -> Result<Response<ReplyBody>, Rejection> {
+        let bounds = self.body_bounds(&body)?;
+        self.admit_request().await?;
         let logs_in = login::is_in_request(&request.headers);
         let mut selection = self.route.pool.select(&self.asker(&request), Use::Request);
-        let mut outgoing = Outgoing::new(self.head_for_backend(request), body);
+        let mut outgoing = Outgoing::new(self.head_for_backend(request), body, bounds);
         let login = self.login().await?;
         let is_bound = logs_in || login.is_some();
         let sent = match login {
@@ -119,6 +121,22 @@ impl Exchange<'_> {
             Attempt::Unsent(_) if login.is_challenged => Err(Rejection::LoginLost),
             Attempt::Unsent(_) => Ok(None),
         }
+    }
+
+    /// What bounds the request's `body`.
+    ///
+    /// # Errors
+    /// If it says that it is larger than it may be.
+    fn body_bounds(&self, body: &Incoming) -> Result<BodyBounds, Rejection> {
+        let bounds = BodyBounds {
+            most: self.route.request_body,
+            pace: self.terms.timeouts.request_body,
+        };
+        let least = body.size_hint().lower();
+        if bounds.most.is_some_and(|most| least > most) {
+            return Err(Rejection::BodyTooLarge);
+        }
+        Ok(bounds)
     }
 
     /// Sends the request to one backend after the other until one has taken it.
@@ -222,7 +240,7 @@ impl Exchange<'_> {
 }
 
 impl Outgoing {
-    fn new(mut head: request::Parts, body: Incoming) -> Self {
+    fn new(mut head: request::Parts, body: Incoming, bounds: BodyBounds) -> Self {
         let progress = Arc::<Progress>::default();
         if body.is_end_stream() {
             return Self {
@@ -237,7 +255,7 @@ impl Outgoing {
             let chunked = HeaderValue::from_static("chunked");
             head.headers.insert(TRANSFER_ENCODING, chunked);
         }
-        let mut upload = Upload::new(body, Arc::clone(&progress));
+        let mut upload = Upload::new(body, Arc::clone(&progress), bounds);
         let mut request = Request::from_parts(head, ());
         let is_gated = headers::expects_continue(request.headers());
         if is_gated {
@@ -304,6 +322,8 @@ impl Outgoing {
         let error = error.into_error();
         match self.request {
             Some(_) => Attempt::Unsent(error),
+            None if self.progress.is_too_large() => Attempt::Failed(Rejection::BodyTooLarge),
+            None if self.progress.is_too_slow() => Attempt::Failed(Rejection::BodyTimedOut),
             None if self.progress.is_broken() => {
                 Attempt::Failed(Rejection::BadRequest("a body that breaks off"))
             }

@@ -20,7 +20,7 @@ use crate::{
     config::Timeouts,
     pool::{
         AnswerLimits, Pool, Selection,
-        admission::{Crowded, Pass, Scope},
+        admission::{Crowded, Kind, Pass, Scope},
         backend::{Backend, Lease, Use},
         idle::{HttpConnection, RequestBody},
         outlier::Seen,
@@ -151,7 +151,10 @@ impl Handshake<'_> {
         let deadline = Instant::now() + self.timeouts.handshake;
         let crowded = |_| {
             let scope = Scope::Backend;
-            Crowded { scope }
+            Crowded {
+                kind: Kind::Handshakes,
+                scope,
+            }
         };
         let admitted = timeout_at(deadline, backend.admit()).await;
         let _pass = admitted.map_err(crowded)??;
@@ -194,9 +197,11 @@ impl Handshake<'_> {
         backend: &Backend,
         deadline: Instant,
     ) -> Result<(Stream, Pass), Rejection> {
-        let scope = Scope::Backend;
         let admitted = timeout_at(deadline, backend.admit()).await;
-        let pass = admitted.unwrap_or(Err(Crowded { scope }))?;
+        let pass = admitted.unwrap_or(Err(Crowded {
+            kind: Kind::Handshakes,
+            scope: Scope::Backend,
+        }))?;
         let connecting = self
             .pool
             .connect(backend, self.client, self.timeouts.connect);

@@ -14,6 +14,7 @@ mod later;
 mod live;
 mod login;
 pub mod moving;
+mod pace;
 mod patience;
 mod presence;
 mod reconnect;

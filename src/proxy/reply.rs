@@ -9,7 +9,7 @@ use http_body_util::Full;
 
 use super::headers::{announce_close, switch_to_websocket};
 use crate::{
-    path,
+    clients, path,
     pool::{
         AnswerLimits, Selection,
         admission::{Crowded, Scope},
@@ -55,6 +55,12 @@ pub(super) enum Rejection {
     /// Too many handshakes have come.
     #[error(transparent)]
     Crowded(#[from] Crowded),
+    /// The client has as many tunnels as it may.
+    #[error("too many tunnels of this client")]
+    ClientFull,
+    /// The request's body is larger than it may be.
+    #[error("a body that is too large")]
+    BodyTooLarge,
     /// Every backend of the pool that takes clients is full.
     #[error("no backend has room")]
     NoRoom,
@@ -125,8 +131,11 @@ impl Rejection {
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Crowded(Crowded {
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ClientFull
+            | Self::Crowded(Crowded {
                 scope: Scope::Client,
+                ..
             }) => StatusCode::TOO_MANY_REQUESTS,
             Self::Crowded(_) | Self::NoneReady | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut | Self::Unreachable(ConnectError::TimedOut { .. }) => {
@@ -158,6 +167,8 @@ impl Rejection {
             Self::NoneReady => "none_ready",
             Self::Crowded(_) => "crowded",
             Self::NoRoom => "no_room",
+            Self::ClientFull => "client_full",
+            Self::BodyTooLarge => "body_too_large",
             Self::Unreachable(_) => "unreachable",
             Self::Broken(_) | Self::LoginLost => "broken",
             Self::TimedOut => "timed_out",
@@ -177,7 +188,10 @@ impl Rejection {
 
     /// Whether the same request may well succeed in a while.
     pub(super) fn is_for_now(&self) -> bool {
-        matches!(self, Self::Crowded(_) | Self::NoneReady | Self::NoRoom)
+        matches!(
+            self,
+            Self::Crowded(_) | Self::ClientFull | Self::NoneReady | Self::NoRoom
+        )
     }
 
     /// The response. What we know of backends is for the log, not for the client.
@@ -216,11 +230,18 @@ impl Rejection {
             | Self::BadPath(_)
             | Self::TransferCoding
             | Self::BodyTimedOut
+            | Self::BodyTooLarge
             | Self::BadOffer(_) => {
                 announce_close(headers);
             }
             _ => {}
         }
         response
+    }
+}
+
+impl From<clients::Full> for Rejection {
+    fn from(_: clients::Full) -> Self {
+        Self::ClientFull
     }
 }

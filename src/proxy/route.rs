@@ -10,6 +10,7 @@ use super::{
     reply::Rejection,
 };
 use crate::{
+    clients::Tally,
     config::{self, HostPattern, OnBackendLoss, Protocols, Refusal, Timeouts},
     path::{self, Meaning},
     pool::Pool,
@@ -43,6 +44,8 @@ pub(super) struct Route {
     pub(super) opaque_policy: Arc<Policy>,
     pub(super) timeouts: Timeouts,
     pub(super) refusal: Refusal,
+    /// The most bytes of a request's body; `None` is no limit.
+    pub(super) request_body: Option<u64>,
     pub(super) on_backend_loss: OnBackendLoss,
     host: HostPattern,
     /// In normal form.
@@ -56,6 +59,8 @@ pub(super) struct Label {
     pub(super) route: Arc<str>,
     pub(super) id: RouteId,
     pub(super) counts: Arc<RouteCounts>,
+    /// What counts the tunnels of each client.
+    pub(super) of_clients: Arc<Tally>,
     /// The pool that it led to.
     pub(super) pool: Named,
 }
@@ -87,6 +92,7 @@ impl Routes {
                 upgrades: route.upgrades.clone(),
                 opaque_policy: Arc::new(Policy::new(route).without_pings()),
                 refusal: route.refusal,
+                request_body: route.request_body.unwrap_or(config.limits.request_body),
                 on_backend_loss: route.on_backend_loss,
                 host: route.host.clone(),
                 path: route.path.clone(),
@@ -166,6 +172,7 @@ impl Label {
         Self {
             id: RouteId::of(&route),
             counts: counts.of(&route, pool.name()),
+            of_clients: Arc::clone(&counts.of_clients),
             route,
             pool: Named {
                 name: pool.name().to_owned(),

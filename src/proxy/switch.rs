@@ -30,7 +30,7 @@ use super::{
 use crate::{
     pool::{
         Selection,
-        admission::{Crowded, Scope},
+        admission::{Crowded, Kind, Scope},
         backend::{Lease, Use},
         idle::RequestBody,
         outlier::Seen,
@@ -132,6 +132,7 @@ impl Exchange<'_> {
             let backend = lease.backend();
             self.arrival.record.tries(backend);
             let crowded = Crowded {
+                kind: Kind::Handshakes,
                 scope: Scope::Backend,
             };
             let admitted = timeout_at(deadline, backend.admit()).await;

@@ -63,6 +63,7 @@ impl Terms {
         counts: Arc<Counts>,
     ) -> Self {
         let token = rand::random();
+        counts.of_clients.set(config.limits.tunnels_per_client);
         Self {
             routes: Routes::new(config, pools, now, &registry, &counts),
             nowhere: counts.nowhere(),

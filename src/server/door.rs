@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config,
-    listener::{Inherited, Limit, Listener},
+    listener::{Inherited, Limit, Listener, PerClient},
     supervision::{Task, supervised},
     tls::Acceptor,
 };
@@ -45,12 +45,12 @@ impl Door {
     pub(super) fn bind(
         config: &config::Listener,
         welcome: Welcome,
-        total: &Arc<Limit>,
+        (total, clients): (&Arc<Limit>, &Arc<PerClient>),
         workers: &Arc<Workers>,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
         let handles = workers.iter().map(Worker::handle);
-        let listeners = Listener::bind(config, total, handles, inherited)?;
+        let listeners = Listener::bind(config, total, clients, handles, inherited)?;
         Ok(Self {
             config: config.clone(),
             listeners: listeners.into_iter().map(Arc::new).collect(),

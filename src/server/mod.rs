@@ -51,7 +51,7 @@ pub use self::{
 };
 use crate::{
     config::{self, Config, Source},
-    listener::{BindError, Inherited, Limit},
+    listener::{BindError, Inherited, Limit, PerClient},
     pool::Pool,
     proxy::Proxy,
     tls::{self, Acceptor},
@@ -94,6 +94,8 @@ struct Shared {
     exit: Arc<Exit>,
     /// The limit of connections to all doors.
     total: Arc<Limit>,
+    /// The limit of connections of each client.
+    clients: Arc<PerClient>,
     /// The limits of each address that is listened on now, in the configuration's order.
     listening: Arc<Listening>,
     /// Counts the TLS handshakes of clients.
@@ -200,7 +202,7 @@ impl Server {
         Door::bind(
             listener,
             welcome,
-            &self.shared.total,
+            (&self.shared.total, &self.shared.clients),
             &self.workers,
             inherited,
         )
@@ -275,6 +277,10 @@ impl Shared {
             proxy: Arc::new(Proxy::new(config, &pools, Arc::clone(&registry))),
             exit: Arc::new(Exit::of(&registry)),
             total: Limit::new(config.limits.connections),
+            clients: PerClient::new(
+                config.limits.connections_per_client,
+                &config.server.trusted_proxies.networks,
+            ),
             listening: Arc::default(),
             tls: Arc::default(),
             source: Arc::new(ArcSwap::new(Arc::clone(&config.source))),

@@ -170,6 +170,10 @@ impl Server {
     fn change_doors(&mut self, entries: Vec<Entry>, config: &Config) -> Count {
         let mut count = Count::of(entries.len());
         self.shared.total.set(config.limits.connections);
+        self.shared.clients.set(
+            config.limits.connections_per_client,
+            &config.server.trusted_proxies.networks,
+        );
         let mut before: Vec<_> = mem::take(&mut self.doors).into_iter().map(Some).collect();
         for (entry, listener) in entries.into_iter().zip(&config.listeners) {
             let door = match entry {

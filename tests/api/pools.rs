@@ -32,7 +32,7 @@ async fn a_pool_says_how_it_is_configured_and_how_much_it_does() {
     let backend = |index: usize, what: Value| {
         let mut backend = json!({
             "name": backends[index].address.to_string(), "state": "ready", "intent": "ready",
-            "weight": 1, "share": 1.0, "tunnels": 0, "max_tunnels": null, "requests": 0,
+            "weight": 1, "share": 1.0, "tunnels": 0, "max_tunnels": null, "requests": 0, "max_requests": null,
             "opened": 0, "checks": null, "ejected": null, "drain": null, "trend": [],
         });
         let all = backend.as_object_mut().unwrap();

@@ -237,11 +237,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.send(handshake(path, &[])).await;
     }
 
-    /// Asks for a WebSocket and is granted it.
-    pub(crate) async fn open_websocket(&mut self) {
-        self.ask_for_websocket("/").await;
+    /// Asks for a WebSocket at `path` and is granted it.
+    pub(crate) async fn open_websocket_at(&mut self, path: &str) {
+        self.ask_for_websocket(path).await;
         let answer = self.head().await;
         assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    }
+
+    /// Asks for a WebSocket and is granted it.
+    pub(crate) async fn open_websocket(&mut self) {
+        self.open_websocket_at("/").await;
     }
 
     /// Grants, as a backend, the WebSocket that a raw client asked for; gives the request's head.

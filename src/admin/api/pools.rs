@@ -70,6 +70,9 @@ pub struct Backend {
     pub max_tunnels: Option<usize>,
     /// Plain requests under way.
     pub requests: usize,
+    /// As many as it takes; `None` is no limit.
+    #[serde(default)]
+    pub max_requests: Option<usize>,
     /// Tunnels that it got since the process has started.
     pub opened: u64,
     /// What its checks say, if it is checked.

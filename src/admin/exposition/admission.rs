@@ -48,7 +48,28 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
     let waits = lines.iter().filter(|line| line.queue.waits.count() > 0);
     let waits = waits
         .map(|line| -> (Labels<'_, 3>, Snapshot) { (line.labels(), line.queue.waits.clone()) });
-    families.histograms(&family, MICROS, waits)
+    families.histograms(&family, MICROS, waits)?;
+    write_requests(families, control)
+}
+
+fn write_requests(families: &mut Families<'_>, control: &Control) -> fmt::Result {
+    let proxy = control.proxy();
+    let mut refused = vec![
+        ("client", String::new(), proxy.client_requests().refused),
+        ("proxy", String::new(), proxy.requests().refused),
+    ];
+    refused.extend(control.pools().iter().map(|pool| {
+        let refused = pool.request_queue().refused;
+        ("pool", pool.name().to_owned(), refused)
+    }));
+    let family = Family::new(
+        "requests_refused",
+        "Plain requests that were not let in, since too many came",
+    );
+    let samples = refused
+        .iter()
+        .map(|(scope, pool, refused)| ([("scope", *scope), ("pool", pool)], *refused));
+    families.counters(&family, samples)
 }
 
 fn lines(control: &Control) -> Vec<Line> {

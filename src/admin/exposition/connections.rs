@@ -35,6 +35,15 @@ pub(super) fn write(families: &mut Families<'_>, control: &Control) -> fmt::Resu
         .iter()
         .map(|(listener, connections)| ([("listener", listener.as_str())], connections.held_back));
     families.counters(&family, held_back)?;
+    let family = Family::new(
+        "connections_refused",
+        "Client connections that were closed at once, by why",
+    );
+    let refused = listeners.iter().map(|(listener, connections)| {
+        let labels = [("listener", listener.as_str()), ("reason", "client_full")];
+        (labels, connections.refused)
+    });
+    families.counters(&family, refused)?;
     write_tls(families, control)
 }
 

@@ -58,7 +58,16 @@ fn write_states(families: &mut Families<'_>, pools: &[Arc<Pool>]) -> fmt::Result
     };
     families.gauges(&family, each(pools, |_, backend| most(backend)))?;
     let family = Family::new("backend_requests", "Plain requests under way to a backend");
-    families.gauges(&family, each(pools, |_, backend| backend.requests() as f64))
+    families.gauges(&family, each(pools, |_, backend| backend.requests() as f64))?;
+    let family = Family::new(
+        "backend_max_requests",
+        "Plain requests that a backend may have under way",
+    );
+    let most = |backend: &Backend| {
+        let most = backend.max_requests();
+        most.map_or(f64::INFINITY, |most| most as f64)
+    };
+    families.gauges(&family, each(pools, |_, backend| most(backend)))
 }
 
 fn write_checks(families: &mut Families<'_>, pools: &[Arc<Pool>]) -> fmt::Result {

@@ -61,6 +61,7 @@ fn backend(control: &Control, pool: &pool::Pool, backend: &backend::Backend) -> 
         tunnels: backend.tunnels(),
         max_tunnels: backend.max_tunnels(),
         requests: backend.requests(),
+        max_requests: backend.max_requests(),
         opened: counts.opened(pool.name(), backend.name()),
         checks: backend.checks().map(|checks| Checks {
             passed: checks.passed,

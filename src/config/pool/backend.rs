@@ -27,6 +27,8 @@ pub struct Backend {
     pub weight: NonZeroU32,
     /// Tunnels that it may have at once; `None` is no limit.
     pub max_tunnels: Option<NonZeroUsize>,
+    /// Plain requests that it may have at once; `None` is no limit.
+    pub max_requests: Option<NonZeroUsize>,
     /// What it is meant for now. Default: for everyone.
     pub intent: Intent,
 }
@@ -50,12 +52,15 @@ const INTENTS: [(&str, Intent); 3] = [
     ("maintenance", Intent::Maintenance),
 ];
 
-/// Every member of a pool. What does not say itself how many tunnels it may have gets
-/// `max_tunnels`.
-pub(super) fn all(
-    field: &Field<'_>,
-    max_tunnels: Option<NonZeroUsize>,
-) -> Result<Vec<Spanned<Backend>>, Reported> {
+/// How much a backend of a pool may have at once that does not say so itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) tunnels: Option<NonZeroUsize>,
+    pub(super) requests: Option<NonZeroUsize>,
+}
+
+/// Every member of a pool. What does not say itself how much it may have gets `most`.
+pub(super) fn all(field: &Field<'_>, most: Most) -> Result<Vec<Spanned<Backend>>, Reported> {
     let expected = "an array such as [\"127.0.0.1:9001\"]";
     let elements = field.elements(expected)?;
     if elements.is_empty() {
@@ -64,7 +69,7 @@ pub(super) fn all(
     }
     let read: Vec<_> = elements
         .iter()
-        .map(|element| Backend::read(element, max_tunnels))
+        .map(|element| Backend::read(element, most))
         .collect();
     let repeated = refuse_repeated(field, read.iter().flatten());
     let backends = reading::all(read)?;
@@ -100,19 +105,18 @@ impl Backend {
             address,
             weight: NonZeroU32::MIN,
             max_tunnels: None,
+            max_requests: None,
             intent: Intent::default(),
         }
     }
 
-    fn read(
-        field: &Field<'_>,
-        max_tunnels: Option<NonZeroUsize>,
-    ) -> Result<Spanned<Self>, Reported> {
+    fn read(field: &Field<'_>, most: Most) -> Result<Spanned<Self>, Reported> {
         match field.value()? {
-            DeValue::Table(_) => field.table(|section| Self::read_table(section, max_tunnels)),
+            DeValue::Table(_) => field.table(|section| Self::read_table(section, most)),
             DeValue::String(_) => field.placed(|field| {
                 Ok(Self {
-                    max_tunnels,
+                    max_tunnels: most.tunnels,
+                    max_requests: most.requests,
                     ..Self::at(BackendAddress::read(field)?)
                 })
             }),
@@ -120,21 +124,16 @@ impl Backend {
         }
     }
 
-    fn read_table(
-        section: &Section<'_>,
-        max_tunnels: Option<NonZeroUsize>,
-    ) -> Result<Spanned<Self>, Reported> {
+    fn read_table(section: &Section<'_>, most: Most) -> Result<Spanned<Self>, Reported> {
         let address = section.required(
             "address",
             "expected the backend's address: address = \"127.0.0.1:9001\"",
             |field| field.placed(BackendAddress::read),
         );
         let weight = section.or("weight", weight, NonZeroU32::MIN);
-        let max_tunnels = section.or(
-            "max_tunnels",
-            |field| positive(field).map(Some),
-            max_tunnels,
-        );
+        let max = |key, most| section.or(key, |field| positive(field).map(Some), most);
+        let max_tunnels = max("max_tunnels", most.tunnels);
+        let max_requests = max("max_requests", most.requests);
         let intent = section.or("state", |field| one_of(field, &INTENTS), Intent::default());
         let address = address?;
         Ok(Spanned::new(
@@ -143,6 +142,7 @@ impl Backend {
                 address: address.into_inner(),
                 weight,
                 max_tunnels,
+                max_requests,
                 intent,
             },
         ))

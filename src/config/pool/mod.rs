@@ -202,11 +202,13 @@ impl Pool {
 }
 
 fn members(section: &Section<'_>) -> Result<Vec<Spanned<Backend>>, Reported> {
-    let max_tunnels = section.or("max_tunnels", |field| positive(field).map(Some), None);
+    let max = |key| section.or(key, |field| positive(field).map(Some), None);
+    let most = backend::Most {
+        tunnels: max("max_tunnels"),
+        requests: max("max_requests"),
+    };
     let expected = "expected its members: backends = [\"127.0.0.1:9001\"]";
-    section.required("backends", expected, |field| {
-        backend::all(field, max_tunnels)
-    })
+    section.required("backends", expected, |field| backend::all(field, most))
 }
 
 fn balance(field: &Field<'_>) -> Result<Balance, Reported> {

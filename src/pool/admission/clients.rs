@@ -1,21 +1,19 @@
 //! A gate for each client address, while it is used.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use super::{Counts, Crowded, Gate, Pass, Queue, Refused, Scope, refusals::Refusals};
-use crate::config;
+use super::{Counts, Crowded, Gate, Kind, Pass, Queue, Refused, Scope, refusals::Refusals};
+use crate::{clients::client, config};
 
 /// The gates of clients. One that is as it was when it was new is forgotten, so what is kept are
 /// the clients of the last moments.
 #[derive(Debug)]
 pub struct Clients {
     config: config::Gate,
+    kind: Kind,
     gates: DashMap<IpAddr, Arc<Gate>>,
     counts: Arc<Counts>,
     refusals: Refusals,
@@ -27,14 +25,16 @@ pub struct Clients {
 const MOST: usize = 100_000;
 
 impl Clients {
-    /// Gates as configured, for nobody yet, where those are counted with `counts` who come.
+    /// Gates for that `kind` as configured, for nobody yet, where those are counted with `counts` who
+    /// come.
     #[must_use]
-    pub fn new(config: config::Gate, counts: Arc<Counts>) -> Self {
+    pub fn new(config: config::Gate, kind: Kind, counts: Arc<Counts>) -> Self {
         Self {
             config,
+            kind,
             gates: DashMap::new(),
             counts,
-            refusals: Refusals::of(Scope::Client, "all clients".to_owned()),
+            refusals: Refusals::of(kind, Scope::Client, "all clients".to_owned()),
         }
     }
 
@@ -50,6 +50,7 @@ impl Clients {
         entered.map_err(|Refused| {
             self.refusals.add(Instant::now());
             Crowded {
+                kind: self.kind,
                 scope: Scope::Client,
             }
         })
@@ -95,18 +96,6 @@ impl Clients {
     }
 }
 
-/// The address that stands for the client at `ip`: one household has a whole IPv6 network of 64
-/// bits.
-fn client(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let network = u128::from(ip) >> 64 << 64;
-            Ipv6Addr::from(network).into()
-        }
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -130,7 +119,7 @@ mod tests {
             queue: 1,
             queue_timeout: Duration::from_secs(5),
         };
-        Clients::new(config, Arc::default())
+        Clients::new(config, Kind::Handshakes, Arc::default())
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -149,22 +138,6 @@ mod tests {
         let refused = clients.enter(ip("192.0.2.1")).await;
         assert_eq!(refused.unwrap_err().scope, Scope::Client);
         assert!(clients.enter(ip("192.0.2.2")).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn one_ipv6_network_is_one_client_and_a_mapped_ipv4_is_that_ipv4() {
-        for (one, other, is_same) in [
-            ("2001:db8::1", "2001:db8::ffff:2", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-            ("::ffff:192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-        ] {
-            assert_eq!(
-                client(ip(one)) == client(ip(other)),
-                is_same,
-                "{one} {other}"
-            );
-        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        pool::admission::{Entrance, Scope},
+        pool::admission::{Entrance, Kind, Scope},
     };
 
     const ONE_AT_A_TIME: config::Gate = config::Gate {
@@ -112,7 +112,13 @@ mod tests {
     };
 
     fn entrance(config: config::Gate, counts: &Arc<Counts>) -> Entrance {
-        Entrance::new(&config, Scope::Pool, "test".to_owned(), Arc::clone(counts))
+        Entrance::new(
+            &config,
+            Kind::Handshakes,
+            Scope::Pool,
+            "test".to_owned(),
+            Arc::clone(counts),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Counts, Crowded, Gate, Pass, Queue, Refused, Scope, refusals::Refusals};
+use super::{Counts, Crowded, Gate, Kind, Pass, Queue, Refused, Scope, refusals::Refusals};
 use crate::config;
 
 /// A gate that is known by a name, and says in the log when it begins to refuse and when it has
 /// stopped.
 #[derive(Debug)]
 pub struct Entrance {
+    kind: Kind,
     scope: Scope,
     /// How many may wait; `None` where nobody has to.
     most: Option<usize>,
@@ -20,16 +21,23 @@ pub struct Entrance {
 }
 
 impl Entrance {
-    /// The entrance to what the log is to call `name`, where those are counted with `counts` who
-    /// come.
+    /// The entrance to what the log is to call `name`, for that `kind`, where those are counted with
+    /// `counts` who come.
     #[must_use]
-    pub fn new(config: &config::Gate, scope: Scope, name: String, counts: Arc<Counts>) -> Self {
+    pub fn new(
+        config: &config::Gate,
+        kind: Kind,
+        scope: Scope,
+        name: String,
+        counts: Arc<Counts>,
+    ) -> Self {
         Self {
+            kind,
             scope,
             most: config.has_limit().then_some(config.queue),
             gate: Gate::new(config, Instant::now()),
             counts,
-            refusals: Refusals::of(scope, name),
+            refusals: Refusals::of(kind, scope, name),
         }
     }
 
@@ -47,7 +55,10 @@ impl Entrance {
         let entered = self.counts.enter(&self.gate).await;
         entered.map_err(|Refused| {
             self.refusals.add(Instant::now());
-            Crowded { scope: self.scope }
+            Crowded {
+                kind: self.kind,
+                scope: self.scope,
+            }
         })
     }
 

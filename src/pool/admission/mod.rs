@@ -33,12 +33,32 @@ pub enum Scope {
     Backend,
 }
 
-/// A handshake is not let in: too many have come.
+/// What a gate lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// WebSocket handshakes.
+    Handshakes,
+    /// Plain requests.
+    Requests,
+}
+
+/// A handshake or a plain request is not let in: too many have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many handshakes for this {scope}")]
+#[error("too many {kind} for this {scope}")]
 pub struct Crowded {
+    /// What has come.
+    pub kind: Kind,
     /// What is crowded.
     pub scope: Scope,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handshakes => "handshakes",
+            Self::Requests => "requests",
+        })
+    }
 }
 
 impl fmt::Display for Scope {

@@ -5,11 +5,12 @@ use std::{sync::Mutex, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Scope;
+use super::{Kind, Scope};
 
 /// The refusals of a gate, or of gates that belong together.
 #[derive(Debug)]
 pub(super) struct Refusals {
+    kind: Kind,
     scope: Scope,
     /// Whose gate it is.
     name: String,
@@ -27,8 +28,9 @@ struct Tally {
 const QUIET: Duration = Duration::from_secs(10);
 
 impl Refusals {
-    pub(super) fn of(scope: Scope, name: String) -> Self {
+    pub(super) fn of(kind: Kind, scope: Scope, name: String) -> Self {
         Self {
+            kind,
             scope,
             name,
             tally: Mutex::default(),
@@ -41,7 +43,8 @@ impl Refusals {
             warn!(
                 scope = %self.scope,
                 name = self.name,
-                "handshakes are refused: more come than are let in"
+                "{} are refused: more come than are let in",
+                self.kind
             );
         }
     }
@@ -54,7 +57,8 @@ impl Refusals {
                 scope = %self.scope,
                 name = self.name,
                 refused,
-                "handshakes are refused no more"
+                "{} are refused no more",
+                self.kind
             );
         }
     }

@@ -163,6 +163,7 @@ impl Record {
 impl Drop for Record {
     /// A client that left before its answer, and a tunnel that was cut, have their event too.
     fn drop(&mut self) {
+        self.give_back_share();
         if *self.has_ended.get_mut() {
             return;
         }

@@ -60,6 +60,7 @@ impl AccessLog {
             is_handshake: AtomicBool::new(false),
             arrived: Instant::now(),
             is_counted: AtomicBool::new(false),
+            has_share: AtomicBool::new(false),
             label: OnceLock::new(),
             backend: Mutex::default(),
             affinity: OnceLock::new(),

@@ -72,6 +72,7 @@ impl AccessLog {
             is_handshake: AtomicBool::new(true),
             arrived: now.checked_sub(past.age).unwrap_or(now),
             is_counted: AtomicBool::new(false),
+            has_share: AtomicBool::new(label.of_clients.take_beyond(asked.client)),
             label: label.into(),
             backend: Mutex::new(Some(Service {
                 backend: Arc::clone(backend),

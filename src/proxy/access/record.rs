@@ -13,6 +13,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use crate::{
+    clients::Full,
     pool::{affinity::Outcome, backend::Backend, outlier::Seen},
     proxy::{
         counts::RouteCounts,
@@ -31,6 +32,8 @@ pub(in crate::proxy) struct Record {
     pub(super) is_handshake: AtomicBool,
     /// Whether it was counted when it was refused.
     pub(super) is_counted: AtomicBool,
+    /// Whether it counts among what its client has.
+    pub(super) has_share: AtomicBool,
     pub(super) arrived: Instant,
     pub(super) label: OnceLock<Arc<Label>>,
     /// The backend that was tried last.
@@ -69,6 +72,25 @@ impl Record {
 
     pub(in crate::proxy) fn routed(&self, route: &Arc<Route>) {
         self.label.get_or_init(|| Arc::clone(&route.label));
+    }
+
+    /// Counts it among the tunnels of its client, until it is dropped.
+    ///
+    /// # Errors
+    /// If the client has as many as it may.
+    pub(in crate::proxy) fn take_share(&self) -> Result<(), Full> {
+        if let Some(label) = self.label.get() {
+            let is_counted = label.of_clients.take(self.asked.client)?;
+            self.has_share.store(is_counted, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Ends what [`take_share`](Self::take_share) began.
+    pub(super) fn give_back_share(&mut self) {
+        if let (true, Some(label)) = (*self.has_share.get_mut(), self.label.get()) {
+            label.of_clients.give_back(self.asked.client);
+        }
     }
 
     pub(in crate::proxy) fn tries(&self, backend: &Arc<Backend>) {

@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use crate::clients::Tally;
+
 pub use self::{
     ending::Ending,
     route::{CLASSES, OUTCOMES, RouteCounts, RouteTotals, ServiceCounts},
@@ -18,6 +20,8 @@ pub use self::{
 #[derive(Debug, Default)]
 pub struct Counts {
     known: Mutex<Known>,
+    /// The tunnels of each client, handshakes under way included.
+    pub(super) of_clients: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use socket2::SockRef;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -72,6 +73,8 @@ impl Arrivals {
             backend: parcel.backend,
             dossier: tunnel,
         };
+        let client = SockRef::from(&parcel.client).peer_addr();
+        let client = client.ok().and_then(|client| client.as_socket());
         let admitted = self.proxy.admit(parcel);
         let newcomer = admitted.map_err(|(_, reason)| reason.to_string())?;
         let worker = self.workers.emptiest();
@@ -81,7 +84,7 @@ impl Arrivals {
             proxy: Arc::clone(&self.proxy),
             exit: Arc::clone(&self.exit),
             workers: Arc::clone(&self.workers),
-            _permit: self.permit(listener),
+            _permit: self.permit(listener, client),
             _seat: worker.seat(),
         };
         let arrived = Arrived {
@@ -91,10 +94,10 @@ impl Arrivals {
         Ok(move || arrived.go_on())
     }
 
-    fn permit(&self, address: SocketAddr) -> Permit {
+    fn permit(&self, address: SocketAddr, client: Option<SocketAddr>) -> Permit {
         let mut listeners = self.listeners.iter().filter_map(Weak::upgrade);
         match listeners.find(|listener| listener.address() == address) {
-            Some(listener) => listener.permit_beyond(),
+            Some(listener) => listener.permit_beyond(client),
             None => Permit::of_none(&self.total),
         }
     }
