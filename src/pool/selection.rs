@@ -221,16 +221,15 @@ impl<'p> Selection<'p> {
         let crowded = self.crowded(&takes_new, now);
         let takes_more = |index: usize| takes_new(index) && !crowded.contains(&index);
         let wished = match &self.claim.wish {
-            Wish::Anyone { .. } => None,
             Wish::This { index, .. } if takes_returning(*index) => Some(*index),
             Wish::This { key, .. } if self.wishes_for_ejected(now) => {
                 affinity.home(*key, backends, takes_more, now)
             }
-            Wish::This { .. } => None,
             Wish::Ranked { key } if affinity.spills_over() => {
                 affinity.home(*key, backends, takes_more, now)
             }
             Wish::Ranked { key } => affinity.home(*key, backends, &takes_new, now),
+            Wish::Anyone { .. } | Wish::This { .. } => None,
         };
         let choice = match *self.tried {
             [] => Choice::First,
