@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(&*in_ascii(&whole), whole);
         assert_eq!(*in_ascii(&format!("{whole}/")), format!("{whole}…"));
         let kept = in_ascii(&"é".repeat(31_000));
-        assert_eq!(*kept, format!("{}…", "%C3%A9".repeat(MOST / 6) + "%C3"));
+        assert_eq!(*kept, format!("{}…", "%C3%A9".repeat(MOST / 6)));
     }
 
     #[test]
