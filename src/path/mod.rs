@@ -51,7 +51,7 @@ pub enum Unknown {
     AboveRoot,
 }
 
-/// What the path of a request means. Never fails, and takes time in proportion to the length.
+/// Returns what the path of a request means. Never fails, and takes time in proportion to its length.
 ///
 /// What does not begin with `/`, as the `*` of an OPTIONS request, means itself.
 #[must_use]
@@ -89,9 +89,8 @@ fn is_normal(path: &[u8]) -> bool {
     let mut before = b' ';
     path.iter().all(|&byte| {
         let is_plain = match byte {
-            b'/' => before != b'/',
-            // A segment of dots cannot begin so; others can, and are looked at closely.
-            b'.' => before != b'/',
+            // A segment of dots begins with one; others that do are looked at closely too.
+            b'/' | b'.' => before != b'/',
             b';' => false,
             _ => unit::stands_as_it_is(byte),
         };

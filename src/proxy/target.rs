@@ -126,7 +126,7 @@ impl Exchange<'_> {
         if let Some(via) = &self.terms.via {
             via.write(&mut head.headers, head.version);
         }
-        headers::write_forwarded(&mut head.headers, &self.arrival.client, target);
+        headers::write_forwarded(&mut head.headers, self.arrival.client, target);
         let host = self.route.set_host.clone();
         let host = host.or_else(|| HeaderValue::from_str(authority).ok());
         if let Some(host) = host {
