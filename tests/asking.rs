@@ -65,7 +65,7 @@ async fn status_says_what_ails_a_backend_and_how_far_it_is_drained() {
     10.0.0.2:9001  down          600  100 %   2,600         2     2 of 4,802
       failed last: the connection was refused
     10.0.0.3:9001  ejected       600  100 %   2,600         2    not checked
-      for 29s more: 502 �[2J five times
+      for 29s more: 502 \u{1b}[2J five times
     ");
 }
 

@@ -133,15 +133,13 @@ impl Writer {
             self.output = next;
         }
         // Whoever has closed the other end does not want to read it; a disk may have room again.
-        if self.output.write_all(batch).is_err() {
+        let is_written = self.output.write_all(batch).is_ok();
+        if !is_written {
             self.shared.journal.note_dropped_lines(lines);
-            // It would be dropped too.
-            self.told = self.told.max(self.shared.journal.dropped_lines());
-            self.shared.waiting.fetch_sub(batch.len(), Relaxed);
-            return;
         }
-        let left = self.shared.waiting.fetch_sub(batch.len(), Relaxed) - batch.len();
-        if left < BYTES / 2 {
+        let waiting = self.shared.waiting.fetch_sub(batch.len(), Relaxed) - batch.len();
+        // While many wait, there may be no room for a line about those that found none.
+        if is_written && waiting < BATCH {
             self.tell_of_dropped();
         }
     }
