@@ -32,8 +32,7 @@ async fn serve(mut served: Raw, scheme: &'static str) {
         let said = credentials.split(' ').nth(1).unwrap_or_default();
         known = match (known, said) {
             (_, "first") => Known::Challenged,
-            (Known::Challenged, "second") => Known::Alice,
-            (Known::Alice, "") => Known::Alice,
+            (Known::Challenged, "second") | (Known::Alice, "") => Known::Alice,
             _ => Known::Nobody,
         };
         let challenge = match known {

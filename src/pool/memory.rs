@@ -137,7 +137,6 @@ impl Pool {
     }
 
     /// What it remembers of its clients, the oldest first, in parts of a bounded size.
-    #[must_use]
     pub fn client_memories(&self) -> impl Iterator<Item = Memory> + Send + use<> {
         let now = Instant::now();
         let (ids, names): (Vec<_>, Vec<_>) = self
