@@ -157,9 +157,11 @@ async fn a_configuration_that_has_become_wrong_is_said_to_who_wants_to_upgrade()
 #[tokio::test]
 async fn an_address_that_is_taken_is_said_to_who_wants_to_upgrade() {
     let mut old = Old::begin("").await;
-    let taken = format!("[[listener]]\naddress = \"{}\"", old.backends[0].address);
-    old.site.configure(&old.backends, &taken);
-    let words = format!("cannot listen on {}", old.backends[0].address);
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let listener = format!("[[listener]]\naddress = \"{taken}\"");
+    old.site.configure(&old.backends, &listener);
+    let words = format!("cannot listen on {taken}");
     old.is_not_upgraded(&[&words, "and this one goes on"]).await;
     old.site.configure(&old.backends, "");
     old.ends_upgraded().await;

@@ -39,4 +39,14 @@ proptest! {
     fn a_configuration_is_read_or_its_faults_are_named(bytes in decisions()) {
         claims::a_configuration_is_read_or_its_faults_are_named(&bytes);
     }
+
+    #[test]
+    fn only_trusted_proxies_say_who_the_client_is(bytes in decisions()) {
+        claims::only_trusted_proxies_say_who_the_client_is(&bytes);
+    }
+
+    #[test]
+    fn a_path_means_what_servers_make_of_it(bytes in decisions()) {
+        claims::a_path_means_what_servers_make_of_it(&bytes);
+    }
 }
